@@ -1,0 +1,265 @@
+"""Everything that can go wrong, as one tree. The API maps it to HTTP, the worker to a failed picture; only they map.
+
+    SpotterError
+    |- BadRequest               the request itself is wrong; sending it again changes nothing
+    |  |- InvalidRequest          422 invalid_request
+    |  |- BadJson                 400 bad_json
+    |  |- UnsupportedMedia        415 unsupported_media
+    |  |- BodyTooLarge            413 body_too_large
+    |  |- UnknownModel            422 unknown_model
+    |  |- JobNotFound             404 job_not_found
+    |  |- PictureNotFound         404 picture_not_found
+    |  |- PictureNotStored        404 picture_not_stored
+    |  |- RouteNotFound           404 route_not_found
+    |  |- MethodNotAllowed        405 method_not_allowed
+    |  |- NotAcceptable           406 not_acceptable
+    |  `- JobFinished             409 job_finished
+    |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
+    |  |- QueueFull               503 queue_full
+    |  |- StoreFull               503 store_full
+    |  `- StoreUnavailable        503 store_unavailable
+    |- PictureError             one picture cannot be answered; its job goes on
+    |  |- InvalidImage            invalid_image
+    |  |- ImageTooLarge           image_too_large
+    |  |- SourceError
+    |  |  |- FetchFailed          fetch_failed        (retryable)
+    |  |  |- FetchTimeout         fetch_timeout       (retryable)
+    |  |  |- AddressForbidden     address_forbidden
+    |  |  |- SourceNotFound       source_not_found
+    |  |  |- SourceTooLarge       source_too_large
+    |  |  `- SourceDisabled       source_disabled
+    |  |- UploadGone              upload_gone
+    |  |- InferenceFailed         inference_failed    (retryable)
+    |  |- Poison                  poison
+    |  `- Internal                internal
+    `- StartupError             a process cannot start: the reason, and what to do next
+
+`code` is stable: clients may compare it. `title` never changes for a code; `detail` says what happened this time and
+what to do next, and never holds a secret, a resolved address or a foreign server's words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field of a request: where it is (`options.threshold`) and why it was refused."""
+
+    field: str
+    reason: str
+
+
+class SpotterError(Exception):
+    """The root. Subclasses set the class attributes; an instance carries the detail of one occurrence."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(SpotterError):
+    """The request itself is wrong."""
+
+    code, title, http_status = "bad_request", "The request is not valid", 400
+
+
+class InvalidRequest(BadRequest):
+    """A field is missing, of the wrong type or out of range; `errors` names each."""
+
+    code, title, http_status = "invalid_request", "A field of the request is not valid", 422
+
+
+class BadJson(BadRequest):
+    """The body is not JSON."""
+
+    code, title, http_status = "bad_json", "The body is not valid JSON", 400
+
+
+class UnsupportedMedia(BadRequest):
+    """The body is of a type that this route does not read."""
+
+    code, title, http_status = "unsupported_media", "This content type is not read here", 415
+
+
+class BodyTooLarge(BadRequest):
+    """The body holds more bytes than the service reads."""
+
+    code, title, http_status = "body_too_large", "The body is too large", 413
+
+
+class UnknownModel(BadRequest):
+    """No worker has ever offered a model of this name."""
+
+    code, title, http_status = "unknown_model", "No such model", 422
+
+
+class JobNotFound(BadRequest):
+    """No job of this id: it never was, it is somebody else's, or its retention is over."""
+
+    code, title, http_status = "job_not_found", "No such job", 404
+
+
+class PictureNotFound(BadRequest):
+    """The job has no picture of this index."""
+
+    code, title, http_status = "picture_not_found", "No such picture", 404
+
+
+class PictureNotStored(BadRequest):
+    """The picture exists, but its bytes are not kept here."""
+
+    code, title, http_status = "picture_not_stored", "The picture is not stored", 404
+
+
+class RouteNotFound(BadRequest):
+    """Nothing is served at this path."""
+
+    code, title, http_status = "route_not_found", "Nothing is served at this path", 404
+
+
+class MethodNotAllowed(BadRequest):
+    """The path exists, the method does not."""
+
+    code, title, http_status = "method_not_allowed", "This method is not allowed here", 405
+
+
+class NotAcceptable(BadRequest):
+    """None of the types in `Accept` can be made."""
+
+    code, title, http_status = "not_acceptable", "None of the accepted types can be made", 406
+
+
+class JobFinished(BadRequest):
+    """The job has ended, so it cannot be changed any more."""
+
+    code, title, http_status = "job_finished", "The job has already ended", 409
+
+
+class Overloaded(SpotterError):
+    """The service cannot take this now; nothing is wrong with the request."""
+
+    code, title, http_status, retryable = "overloaded", "The service is busy", 503, True
+
+
+class QueueFull(Overloaded):
+    """The queue has reached its bound."""
+
+    code, title = "queue_full", "The queue is full"
+
+
+class StoreFull(Overloaded):
+    """The store has no memory left for further jobs."""
+
+    code, title = "store_full", "The store is full"
+
+
+class StoreUnavailable(Overloaded):
+    """The store does not answer or cannot write."""
+
+    code, title = "store_unavailable", "The job store is not available"
+
+
+class PictureError(SpotterError):
+    """One picture cannot be answered. The worker turns it into the picture's `error`."""
+
+    code, title, http_status = "picture_failed", "The picture could not be processed", 422
+
+
+class InvalidImage(PictureError):
+    """The bytes are not a picture of an allowed format, or are damaged."""
+
+    code, title = "invalid_image", "Not a readable picture"
+
+
+class ImageTooLarge(PictureError):
+    """More pixels than the service decodes."""
+
+    code, title = "image_too_large", "The picture has too many pixels"
+
+
+class SourceError(PictureError):
+    """The picture's bytes could not be brought here."""
+
+    code, title = "source_failed", "The picture could not be fetched"
+
+
+class FetchFailed(SourceError):
+    """The other side refused, broke off or answered nonsense."""
+
+    code, retryable = "fetch_failed", True
+
+
+class FetchTimeout(SourceError):
+    """The other side did not deliver within the time allowed."""
+
+    code, title, retryable = "fetch_timeout", "The picture took too long to fetch", True
+
+
+class AddressForbidden(SourceError):
+    """The address is private, local or otherwise closed to fetches (`SPOTTER_FETCH_ALLOW` opens networks)."""
+
+    code, title = "address_forbidden", "This address may not be fetched from"
+
+
+class SourceNotFound(SourceError):
+    """The other side says that there is no such picture."""
+
+    code, title = "source_not_found", "There is no picture at this address"
+
+
+class SourceTooLarge(SourceError):
+    """More bytes than the service fetches."""
+
+    code, title = "source_too_large", "The picture has too many bytes"
+
+
+class SourceDisabled(SourceError):
+    """This kind of source is not configured on this service."""
+
+    code, title = "source_disabled", "This kind of source is not configured"
+
+
+class UploadGone(PictureError):
+    """The uploaded bytes are no longer kept."""
+
+    code, title = "upload_gone", "The uploaded picture is no longer stored"
+
+
+class InferenceFailed(PictureError):
+    """The model run failed or took too long."""
+
+    code, title, retryable = "inference_failed", "The model run failed", True
+
+
+class Poison(PictureError):
+    """A worker died each time that it held this picture."""
+
+    code, title = "poison", "The picture was given up after repeated crashes"
+
+
+class Internal(PictureError):
+    """An error that nobody foresaw; the log has the details under the job's id."""
+
+    code, title, http_status = "internal", "Internal error", 500
+
+
+class StartupError(SpotterError):
+    """A process cannot start. Its text is one sentence for the operator; the process exits non-zero with it."""
+
+    code, title = "startup", "The process cannot start"

@@ -1,0 +1,300 @@
+"""What both sides say to each other: the job request, picture sources, options, results, and the words for states.
+
+Request models forbid unknown fields. Boxes are pixels of the upright original picture. Times are epoch milliseconds
+inside and RFC 3339 UTC outside.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+PictureStatus = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+Priority = Literal["low", "normal", "high"]
+WebhookEvent = Literal["job.succeeded", "job.failed", "job.canceled", "job.expired"]
+
+TERMINAL: frozenset[Status] = frozenset({"succeeded", "failed", "canceled", "expired"})
+INLINE_RESULTS = 100
+"""A job of at most this many pictures shows its results inside the job."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+ModelRef = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9][a-z0-9._-]{0,62})?$")]
+ClientId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+WebUrl = Annotated[str, StringConstraints(min_length=8, max_length=8192, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://")]
+
+
+def rfc3339(epoch_ms: int | None) -> str | None:
+    """`1700000000123` -> `2023-11-14T22:13:20.123Z` (RFC 3339, UTC)."""
+    if epoch_ms is None:
+        return None
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Strict(BaseModel):
+    """Frozen, and a field that nobody knows is an error, not silently dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- picture sources: a union told apart by its one telling key -----------------------------------------------------
+
+
+class UrlSource(Strict):
+    """A picture that the worker fetches over http or https."""
+
+    url: WebUrl
+    id: ClientId | None = None
+
+
+class S3Source(Strict):
+    """A picture that the worker reads from an allowed bucket."""
+
+    s3: Annotated[str, StringConstraints(max_length=1100, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$")]
+    id: ClientId | None = None
+
+
+class Base64Source(Strict):
+    """A picture inside the request. The API stores its bytes and passes on an upload."""
+
+    base64: Annotated[str, StringConstraints(min_length=1)]
+    id: ClientId | None = None
+
+
+class UploadSource(Strict):
+    """A picture whose bytes are stored already."""
+
+    upload: Annotated[str, StringConstraints(pattern=r"^upl_[0-9A-Za-z]{20,40}$")]
+    id: ClientId | None = None
+
+
+Source = UrlSource | S3Source | Base64Source | UploadSource
+"""What a client may send."""
+StoredSource = UrlSource | S3Source | UploadSource
+"""What the store keeps and a worker gets: never bytes."""
+
+
+# -- the request ----------------------------------------------------------------------------------------------------
+
+
+class Options(Strict):
+    """How detections are chosen from the model's output.
+
+    Attributes:
+        threshold: smallest confidence, 0..1; absent: the model's own default.
+        iou: overlap above which the weaker of two boxes of one class is dropped (NMS), 0..1.
+        max_detections: the strongest so many are kept.
+        classes: only these labels; absent: all.
+        thresholds: smallest confidence by label, instead of `threshold`.
+        draw: keep the annotated picture for `GET /jobs/{id}/pictures/{k}?draw=true`.
+    """
+
+    threshold: Probability | None = None
+    iou: Probability | None = None
+    max_detections: Annotated[int, Field(ge=1, le=1000)] = 100
+    classes: Annotated[tuple[str, ...], Field(max_length=1000)] | None = None
+    thresholds: Annotated[dict[str, Probability], Field(max_length=1000)] = {}
+    draw: bool = False
+
+
+class Webhook(Strict):
+    """Where to tell of the job's end (Standard Webhooks)."""
+
+    url: WebUrl
+    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1)] = ("job.succeeded", "job.failed")
+
+
+class JobRequest(Strict):
+    """The body of `POST /jobs`. Exactly one of `image` and `images`."""
+
+    image: Source | None = None
+    images: Annotated[tuple[Source, ...], Field(min_length=1, max_length=10_000)] | None = None
+    model: ModelRef | None = None
+    options: Options = Options()
+    priority: Priority = "normal"
+    deadline_s: Annotated[int, Field(ge=1, le=604_800)] | None = None
+    retain_s: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    webhook: Webhook | None = None
+    metadata: Annotated[
+        dict[
+            Annotated[str, StringConstraints(min_length=1, max_length=64)],
+            Annotated[str, StringConstraints(max_length=512)],
+        ],
+        Field(max_length=16),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _one_form(self) -> JobRequest:
+        if (self.image is None) == (self.images is None):
+            raise ValueError("give exactly one of image and images")
+        return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The pictures in order, whichever form they came in."""
+        return self.images if self.images is not None else (self.image,)  # type: ignore[return-value]
+
+
+# -- what the store keeps and a worker claims -----------------------------------------------------------------------
+
+
+class JobSpec(Strict):
+    """The part of a job that never changes after accept. `pictures` lie beside it, one a field."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^job_[0-9A-Za-z_-]{1,64}$")]
+    model: str
+    options: Options
+    priority: Priority
+    total: int
+    created_ms: int
+    deadline_ms: int
+    retain_s: int
+    webhook: Webhook | None = None
+    metadata: dict[str, str] = {}
+
+
+class Claim(Strict):
+    """One picture in a worker's hands. Only the newest `fence` of a picture may write its result.
+
+    Attributes:
+        fence: number of this claim of the picture, from 1; also the picture's attempts.
+        queued_ms: epoch ms at which the picture became claimable.
+        claimed_ms: epoch ms of the claim, by the store's clock.
+    """
+
+    job: JobSpec
+    index: int
+    source: StoredSource
+    fence: int
+    queued_ms: int
+    claimed_ms: int
+
+
+class Box(Strict):
+    """Top-left corner and size in pixels of the upright original picture; inside it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Detection(Strict):
+    """One found object."""
+
+    label: str
+    class_id: int
+    confidence: float
+    box: Box
+
+
+class ImageSize(Strict):
+    """Size of the upright original picture in pixels."""
+
+    width: int
+    height: int
+
+
+class Timings(Strict):
+    """Where one picture's time went, in milliseconds, and what it ran on."""
+
+    queue_ms: float
+    fetch_ms: float
+    decode_ms: float
+    batch_wait_ms: float
+    infer_ms: float
+    select_ms: float
+    total_ms: float
+    batch_size: int
+    provider: str
+    precision: str
+
+
+class PictureFailure(Strict):
+    """Why one picture has no detections; `code` is from the error tree."""
+
+    code: str
+    title: str
+    detail: str
+
+
+class PictureResult(Strict):
+    """One picture's outcome, as stored and as shown in `results`."""
+
+    index: int
+    id: str | None = None
+    status: PictureStatus
+    attempts: int = 0
+    image: ImageSize | None = None
+    detections: tuple[Detection, ...] | None = None
+    error: PictureFailure | None = None
+    timings: Timings | None = None
+    drawn: str | None = Field(None, exclude=True, description="blob id of the annotated picture")
+
+
+class Counts(Strict):
+    """Pictures of a job by state."""
+
+    total: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    canceled: int = 0
+    expired: int = 0
+
+
+class ModelVersion(Strict):
+    """Which file answered."""
+
+    name: str
+    version: str | None = None
+    sha256: str | None = None
+
+
+class JobView(Strict):
+    """A job as clients see it. Times are RFC 3339 UTC; `links` are made by the API."""
+
+    id: str
+    status: Status
+    model: ModelVersion
+    created_at: str
+    queued_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+    deadline_at: str
+    attempts: int
+    queue_position: int | None
+    counts: Counts
+    results: tuple[PictureResult, ...] | None
+    metadata: dict[str, str]
+    links: dict[str, str] = {}
+
+
+class WorkerReport(Strict):
+    """What a live worker announces every few seconds: itself, its models, and how it is getting on."""
+
+    worker: str
+    host: str
+    pid: int
+    started_ms: int
+    progress_ms: int
+    busy: int
+    models: tuple[ServedModel, ...]
+    stages: dict[str, Any] = {}
+
+
+class ServedModel(Strict):
+    """One loaded and warmed model of one worker."""
+
+    name: str
+    version: str
+    sha256: str
+    labels: tuple[str, ...]
+    frame: tuple[int, int]
+    provider: str
+    precision: str
+    max_batch: int

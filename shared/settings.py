@@ -1,0 +1,127 @@
+"""One frozen Settings: the only reader of the environment (`SPOTTER_*`). A bad value stops the start.
+
+Durations end in `_s` or `_ms`, sizes in `_bytes`. Secrets are `SecretStr` and never shown. Below the composition roots
+(`api/main.py`, `worker/main.py`) pass values on, not this object. `.env.example` lists every field; a test compares.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import StartupError
+
+Megabyte = 1024 * 1024
+Network = IPv4Network | IPv6Network
+CommaList = NoDecode  # the field's text is split by a validator below, not parsed as JSON
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults and bounds. Fields are grouped as the README's table is."""
+
+    model_config = SettingsConfigDict(env_prefix="SPOTTER_", frozen=True, extra="ignore")
+
+    # -- store and queue
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="job store and broker")
+    queue_limit: int = Field(100_000, ge=1, description="waiting pictures per model; beyond it POST answers 503")
+    max_pictures: int = Field(10_000, ge=1, le=10_000, description="pictures in one job")
+    deadline_s: int = Field(21_600, ge=1, le=604_800, description="default: a job not finished by then expires")
+    retain_s: int = Field(86_400, ge=1, le=2_592_000, description="default: results live this long after the end")
+    lease_s: float = Field(30.0, ge=0.5, le=600, description="a silent worker loses its pictures after this")
+    sweep_s: float = Field(5.0, ge=0.1, le=60, description="how often lost work is looked for")
+    max_attempts: int = Field(3, ge=1, le=20, description="claims of one picture before it is given up as poison")
+
+    # -- models and device
+    models_dir: str = Field("models", description="model repository: <name>/<version>/model.onnx")
+    models: Annotated[tuple[str, ...], CommaList] = Field((), description="what a worker serves; empty: all it has")
+    default_model: str = Field("yolov3-tiny", description="used where a request names none")
+    provider: Literal["auto", "cuda", "openvino", "cpu"] = Field("auto", description="execution provider")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="arithmetic of the provider")
+    device_id: int = Field(0, ge=0, le=64, description="which GPU, for provider cuda")
+    infer_threads: int = Field(0, ge=0, le=1024, description="threads of one model run; 0: one per core")
+    max_batch: int = Field(8, ge=1, le=256, description="pictures in one model run, at most")
+    infer_timeout_s: float = Field(60.0, gt=0, le=3600, description="wait for one picture's model run")
+    concurrency: int = Field(8, ge=1, le=256, description="pictures that one worker prepares side by side")
+    chunk: int = Field(16, ge=1, le=256, description="pictures of a bulk job that one claim takes at most")
+
+    # -- pictures
+    max_body_bytes: int = Field(20 * Megabyte, ge=1024, description="one request body")
+    max_image_bytes: int = Field(20 * Megabyte, ge=1024, description="one encoded picture, from any source")
+    max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970, description="one decoded picture")
+    decode_memory_bytes: int = Field(1024 * Megabyte, ge=Megabyte, description="all pictures in decoding together")
+
+    # -- sources
+    fetch_timeout_s: float = Field(10.0, gt=0, le=300, description="one picture by URL, whole")
+    fetch_redirects: int = Field(3, ge=0, le=10, description="redirects followed for one picture")
+    fetch_ports: Annotated[tuple[int, ...], CommaList] = Field(
+        (80, 443), description="ports that a URL may name; allowed networks may use any"
+    )
+    fetch_allow: Annotated[tuple[Network, ...], CommaList] = Field((), description="closed networks to open, as CIDR")
+    s3_endpoint: str | None = Field(None, description="S3-compatible endpoint; empty: AWS")
+    s3_region: str | None = Field(None, description="region of the buckets")
+    s3_access_key: SecretStr | None = Field(None, description="empty: boto3's own chain")
+    s3_secret_key: SecretStr | None = Field(None, description="empty: boto3's own chain")
+    s3_buckets: Annotated[tuple[str, ...], CommaList] = Field(
+        (), description="buckets that s3:// may name; empty: s3 sources are off"
+    )
+
+    # -- uploads and drawn pictures
+    blob_bucket: str | None = Field(
+        None, description="S3 bucket for stored pictures above blob_inline_bytes; empty: the store keeps all"
+    )
+    blob_inline_bytes: int = Field(Megabyte, ge=0, description="stored pictures up to this stay in the store")
+
+    # -- webhooks
+    webhook_secret: SecretStr | None = Field(None, description="whsec_...; empty: webhooks are off")
+    webhook_timeout_s: float = Field(15.0, gt=0, le=60, description="one delivery attempt, whole")
+    webhook_http: bool = Field(False, description="allow http:// endpoints, not only https://")
+
+    # -- service
+    base_url: str | None = Field(None, description="public address for links; empty: links are paths")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
+
+    @field_validator("models", "fetch_ports", "fetch_allow", "s3_buckets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator(
+        "s3_endpoint",
+        "s3_region",
+        "s3_access_key",
+        "s3_secret_key",
+        "blob_bucket",
+        "webhook_secret",
+        "base_url",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_standard_webhooks_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("whsec_"):
+            raise ValueError("a webhook secret is whsec_ followed by base64 of 24 to 64 random bytes")
+        return value
+
+
+def load() -> Settings:
+    """Read the environment once.
+
+    Raises:
+        StartupError: a value is missing, malformed or out of bounds; the text names each variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"SPOTTER_{str(item['loc'][0]).upper() if item['loc'] else '?'}: {item['msg']}" for item in error.errors()
+        )
+        raise StartupError(f"The settings are not valid: {wrong}.") from None
