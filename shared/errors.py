@@ -7,6 +7,7 @@
     |  |- UnsupportedMedia        415 unsupported_media
     |  |- BodyTooLarge            413 body_too_large
     |  |- UnknownModel            422 unknown_model
+    |  |- ModelNotFound           404 model_not_found
     |  |- JobNotFound             404 job_not_found
     |  |- PictureNotFound         404 picture_not_found
     |  |- PictureNotStored        404 picture_not_stored
@@ -107,6 +108,12 @@ class UnknownModel(BadRequest):
     """No worker has ever offered a model of this name."""
 
     code, title, http_status = "unknown_model", "No such model", 422
+
+
+class ModelNotFound(BadRequest):
+    """The path names a model that no worker has ever offered."""
+
+    code, title, http_status = "model_not_found", "No such model", 404
 
 
 class JobNotFound(BadRequest):

@@ -148,8 +148,7 @@ class JobSpec(Strict):
     options: Options
     priority: Priority
     total: int
-    created_ms: int
-    deadline_ms: int
+    deadline_s: int
     retain_s: int
     webhook: Webhook | None = None
     metadata: dict[str, str] = {}
@@ -160,7 +159,7 @@ class Claim(Strict):
 
     Attributes:
         fence: number of this claim of the picture, from 1; also the picture's attempts.
-        queued_ms: epoch ms at which the picture became claimable.
+        created_ms: epoch ms at which the job was accepted, by the store's clock.
         claimed_ms: epoch ms of the claim, by the store's clock.
     """
 
@@ -168,7 +167,7 @@ class Claim(Strict):
     index: int
     source: StoredSource
     fence: int
-    queued_ms: int
+    created_ms: int
     claimed_ms: int
 
 
@@ -231,7 +230,6 @@ class PictureResult(Strict):
     detections: tuple[Detection, ...] | None = None
     error: PictureFailure | None = None
     timings: Timings | None = None
-    drawn: str | None = Field(None, exclude=True, description="blob id of the annotated picture")
 
 
 class Counts(Strict):

@@ -1,0 +1,183 @@
+"""The three forms of a job's body (JSON, multipart, raw picture) -> one JobRequest and the bytes that came with it.
+
+Bytes leave the request here: a base64 source or an uploaded file becomes an upload with a name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from shared.errors import BadJson, FieldError, InvalidRequest, UnsupportedMedia
+from shared.ids import upload_id
+from shared.schema import Base64Source, JobRequest, Options, StoredSource, UploadSource
+
+_OPTION_NAMES = frozenset(Options.model_fields)
+_JSON_FIELDS = frozenset({"options", "webhook", "metadata", "thresholds"})
+_LIST_FIELDS = frozenset({"classes"})
+_TEXT_FIELDS = frozenset({"model", "priority"})
+_QUERY_ONLY = frozenset({"wait"})
+MAX_FIELDS = 64
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked request, its sources without bytes, and the bytes by upload name."""
+
+    request: JobRequest
+    sources: tuple[StoredSource, ...]
+    uploads: dict[str, bytes]
+
+
+async def read_submission(request: Request, *, max_pictures: int, max_image_bytes: int) -> Submission:
+    """Read `POST /jobs` whatever its content type.
+
+    Raises:
+        BadJson, InvalidRequest, UnsupportedMedia, BodyTooLarge, pydantic.ValidationError.
+    """
+    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if kind == "application/json":
+        return _from_json(await request.body(), max_pictures, max_image_bytes)
+    if kind == "multipart/form-data":
+        return await _from_form(request, max_pictures, max_image_bytes)
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        fields = [(name, value) for name, value in request.query_params.multi_items() if name not in _QUERY_ONLY]
+        return _with_uploads(fields, [(await request.body(), None)], max_image_bytes, one=True)
+    raise UnsupportedMedia(
+        f"{kind!r} is not read here: send application/json, multipart/form-data, or the picture itself as image/*."
+    )
+
+
+def _from_json(body: bytes, max_pictures: int, max_image_bytes: int) -> Submission:
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise BadJson(f"The body is not JSON: {error}." if body else "The body is empty; send a job as JSON.") from None
+    parsed = JobRequest.model_validate(document)
+    _check_count(len(parsed.sources), max_pictures)
+    uploads: dict[str, bytes] = {}
+    sources: list[StoredSource] = []
+    for index, source in enumerate(parsed.sources):
+        if not isinstance(source, Base64Source):
+            sources.append(source)
+            continue
+        field = "image.base64" if parsed.image is not None else f"images.{index}.base64"
+        name = upload_id()
+        uploads[name] = _decode(source.base64, field, max_image_bytes)
+        sources.append(UploadSource(upload=name, id=source.id))
+    return Submission(parsed, tuple(sources), uploads)
+
+
+def _decode(text: str, field: str, most: int) -> bytes:
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.startswith("data:image/") or not head.endswith(";base64"):
+            raise _invalid(field, "a data URL must be data:image/...;base64,")
+    if len(text) * 3 // 4 > most + 2:
+        raise _invalid(field, f"a picture may hold {most} bytes at most")
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise _invalid(field, "not base64") from None
+    if not data:
+        raise _invalid(field, "the picture is empty")
+    return data
+
+
+async def _from_form(request: Request, max_pictures: int, max_image_bytes: int) -> Submission:
+    try:
+        form = await request.form(max_files=max_pictures, max_fields=MAX_FIELDS)
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}") from None
+    files: list[tuple[bytes, str | None]] = []
+    fields: list[tuple[str, str]] = []
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name != "file":
+                    raise _invalid(name, "pictures come in the field `file`, once or several times")
+                files.append((await value.read(), value.filename or None))
+            else:
+                fields.append((name, value))
+    finally:
+        await form.close()
+    if not files:
+        raise _invalid("file", "the form holds no picture; add one in the field `file`")
+    _check_count(len(files), max_pictures)
+    return _with_uploads(fields, files, max_image_bytes, one=len(files) == 1)
+
+
+def _with_uploads(
+    fields: Iterable[tuple[str, str]], files: list[tuple[bytes, str | None]], most: int, *, one: bool
+) -> Submission:
+    uploads: dict[str, bytes] = {}
+    sources: list[UploadSource] = []
+    for data, filename in files:
+        if not data:
+            raise _invalid("file", "the picture is empty")
+        if len(data) > most:
+            raise _invalid("file", f"a picture may hold {most} bytes at most")
+        name = upload_id()
+        uploads[name] = data
+        sources.append(UploadSource(upload=name, id=filename[:200] if filename else None))
+    document = _document(fields)
+    if {"image", "images"} & set(document):
+        raise _invalid("file", "give pictures as files or as sources, not both")
+    document |= {"image": sources[0]} if one else {"images": tuple(sources)}
+    return Submission(JobRequest.model_validate(document), tuple(sources), uploads)
+
+
+def _document(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Form fields or query -> the JSON form. Options may come flat (`threshold=0.4`) or as JSON in `options`."""
+    document: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for name, text in fields:
+        value: Any = text
+        if name in _JSON_FIELDS:
+            value = _json_field(name, text)
+        elif name in _LIST_FIELDS:
+            value = [*options.get(name, ()), *(part for part in text.split(",") if part)]
+        elif name in _OPTION_NAMES or name not in _TEXT_FIELDS:
+            value = _scalar(text)
+        if name == "options":
+            options = {**value, **options} if isinstance(value, Mapping) else {"options": value}
+        elif name in _OPTION_NAMES:
+            options[name] = value
+        else:
+            document[name] = value
+    if options:
+        document["options"] = options
+    return document
+
+
+def _json_field(name: str, text: str) -> Any:  # noqa: ANN401  (any JSON; pydantic checks it)
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise _invalid(name, "not JSON") from None
+
+
+def _scalar(text: str) -> Any:  # noqa: ANN401
+    """A number, true or false as such; everything else stays text and is pydantic's to judge."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | bool) else text
+
+
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise _invalid("images", f"a job may hold {most} pictures at most")
+
+
+def _invalid(field: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"Correct {field} and send it again.", errors=(FieldError(field, reason),))

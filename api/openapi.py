@@ -1,0 +1,93 @@
+"""What the generated OpenAPI 3.1 cannot guess: the three body forms of `POST /jobs`, and problems as the error form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.schema import JobRequest
+
+_COMPONENT = "#/components/schemas/{model}"
+
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "one picture or many",
+        },
+        "model": {"type": "string"},
+        "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+        "iou": {"type": "number", "minimum": 0, "maximum": 1},
+        "max_detections": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "classes": {"type": "string", "description": "labels, separated by commas"},
+        "draw": {"type": "boolean"},
+        "options": {"type": "string", "description": "all options as JSON, instead of one by one"},
+        "priority": {"type": "string", "enum": ["low", "normal", "high"]},
+        "deadline_s": {"type": "integer"},
+        "retain_s": {"type": "integer"},
+        "webhook": {"type": "string", "description": "as JSON"},
+        "metadata": {"type": "string", "description": "as JSON"},
+    },
+}
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+SUBMIT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _COMPONENT.format(model="JobRequest")},
+                "examples": {
+                    "url": {"value": {"image": {"url": "https://example.com/dog.jpg"}}},
+                    "bulk": {"value": {"images": [{"s3": "s3://bucket/1.jpg", "id": "one"}], "priority": "low"}},
+                },
+            },
+            "multipart/form-data": {"schema": _FORM},
+            "image/*": {"schema": _BINARY},
+        },
+    },
+    "parameters": [
+        {
+            "name": "Prefer",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": r"^wait(=\d+)?$"},
+            "description": "wait=N: answer with the finished job when it ends within N (0..60) seconds",
+        }
+    ],
+}
+
+
+class Problem(BaseModel):
+    """RFC 9457, with a stable `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str | None
+    errors: list[dict[str, str]] = []
+    retry_after: int | None = None
+
+
+_PROBLEM: dict[str, Any] = {
+    "description": "a problem",
+    "content": {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}},
+}
+JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
+
+
+def add_components(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the schemas that routes name but FastAPI does not see, in place."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (JobRequest, Problem):
+        schema = model.model_json_schema(ref_template=_COMPONENT)
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    return document

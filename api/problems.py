@@ -1,0 +1,98 @@
+"""The error tree as HTTP: `application/problem+json` (RFC 9457). The API's one mapper of errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from shared import errors, observe
+from shared.errors import FieldError, InvalidRequest, SpotterError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_BY_HTTP_STATUS: dict[int, type[SpotterError]] = {
+    404: errors.RouteNotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+    415: errors.UnsupportedMedia,
+}
+
+
+def problem(error: SpotterError, instance: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for one error; `instance` is the request's path."""
+    body: dict[str, Any] = {
+        "type": f"urn:spotter:problem:{error.code}",
+        "title": error.title,
+        "status": error.http_status,
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "request_id": observe.request_id.get(),
+    }
+    if error.errors:
+        body["errors"] = [{"field": one.field, "reason": one.reason} for one in error.errors]
+    sent = dict(headers or {})
+    if error.retry_after_s is not None:
+        body["retry_after"] = error.retry_after_s
+        sent["Retry-After"] = str(error.retry_after_s)
+    return Response(json.dumps(body), error.http_status, sent, MEDIA_TYPE)
+
+
+def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
+    """Pydantic's findings, field by field, without echoing the values."""
+    found = []
+    for item in error.errors():
+        # Inside a union pydantic names the variant too ("UrlSource"): no part of the request, so left out.
+        path = [str(part) for part in item["loc"] if not (isinstance(part, str) and part[:1].isupper())]
+        found.append(FieldError(".".join(path) or "body", item["msg"]))
+    unique = tuple(dict.fromkeys(found))
+    names = ", ".join(dict.fromkeys(one.field for one in unique))
+    return InvalidRequest(f"Correct these and send it again: {names}.", errors=unique)
+
+
+async def _spotter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SpotterError)
+    if error.http_status >= 500:
+        logger.warning("refused", extra={"code": error.code, "cause": repr(error.__cause__)})
+    return problem(error, request.url.path)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ValidationError | RequestValidationError)
+    return problem(invalid(error), request.url.path)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = _BY_HTTP_STATUS.get(error.status_code)
+    if known is None:
+        known = type("Other", (SpotterError,), {
+            "code": f"http_{error.status_code}",
+            "title": HTTPStatus(error.status_code).phrase,
+            "http_status": error.status_code,
+        })  # fmt: skip
+    return problem(known(), request.url.path, error.headers)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    logger.error("internal error", exc_info=error)
+    return problem(errors.Internal("The request id finds the details in the log."), request.url.path)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem."""
+    app.add_exception_handler(SpotterError, _spotter)
+    app.add_exception_handler(ValidationError, _validation)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)

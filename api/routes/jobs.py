@@ -1,0 +1,191 @@
+"""The job resource: submit, look, wait, list, cancel. Contract: docs/api.md."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from api.answers import etag, job_answer, shown
+from api.bodies import Submission, read_submission
+from api.openapi import JOB_ANSWERS, SUBMIT_BODY
+from api.state import Shared, State
+from shared import observe
+from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
+from shared.ids import job_id
+from shared.queue import tokens_for
+from shared.schema import JobSpec, JobView, Status
+from shared.steps import accept, cancel
+from shared.views import Snapshot, page, view
+
+router = APIRouter(tags=["jobs"])
+
+MAX_WAIT_S = 60
+SCAN = 1000
+"""Jobs looked at for one page of a filtered list; the cursor goes on from there."""
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait(?:=(\d{1,4}))?(?=$|[,;\s])")
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first; `next` is the cursor for `after`, null on the last page."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+@router.post("/jobs", status_code=202, response_model=JobView, responses=JOB_ANSWERS, openapi_extra=SUBMIT_BODY)
+async def submit(request: Request, state: Shared) -> Response:
+    """Take a detection job: JSON (`image` or `images`), a form with `file`s, or one picture as the raw body.
+
+    `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
+    """
+    wait_s = _preferred_wait(request.headers.get("prefer", ""))
+    settings = state.settings
+    submission = await read_submission(
+        request, max_pictures=settings.max_pictures, max_image_bytes=settings.max_image_bytes
+    )
+    spec = await _spec(state, submission)
+    observe.job_id.set(spec.id)
+    inline = await _store_large(state, submission.uploads)
+    await state.store.run(accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline))
+    state.waker.wake_detect(spec.model, tokens_for(spec.total, settings.chunk))
+    headers = {"Location": f"{settings.base_url or ''}/jobs/{spec.id}"}
+    if wait_s is None:
+        return job_answer(await state.snapshot(spec.id), settings.base_url, 202, headers)
+    headers["Preference-Applied"] = f"wait={wait_s}"
+    snapshot = await _wait_final(state, spec.id, wait_s)
+    return job_answer(snapshot, settings.base_url, 200 if snapshot.final else 202, headers)
+
+
+@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS)
+async def look(
+    request: Request, state: Shared, job: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0
+) -> Response:
+    """The job now. `?wait=N` holds the answer until something changed, N seconds at most.
+
+    With `If-None-Match` the change is measured against that ETag, and an unchanged job is a 304.
+    """
+    known = request.headers.get("if-none-match")
+    snapshot = await state.snapshot(job)
+    seen = known or etag(snapshot)
+    if wait and not snapshot.final and etag(snapshot) == seen:
+        snapshot = await state.changes.wait(
+            job, lambda: state.snapshot(job), lambda now: now.final or etag(now) != seen, wait, only_final=False
+        )
+    if known is not None and etag(snapshot) == known:
+        return Response(status_code=304, headers={"ETag": known})
+    return job_answer(snapshot, state.settings.base_url)
+
+
+@router.get("/jobs", response_model=JobPage)
+async def list_jobs(
+    response: Response,
+    state: Shared,
+    status: Status | None = None,
+    model: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(pattern=r"^\d{1,15}\.job_[0-9A-Za-z_-]{1,64}$")] = None,
+) -> JobPage:
+    """Jobs, newest first, without their results. The cursor for the next page is in `next` and in `Link`."""
+    oldest = created_after.timestamp() * 1000 if created_after else 0.0
+    cursor = _cursor(after)
+    if created_before and (cursor is None or created_before.timestamp() * 1000 < cursor[0]):
+        cursor = (int(created_before.timestamp() * 1000), "")
+    found: list[JobView] = []
+    looked, more = 0, True
+    while more and len(found) < limit and looked < SCAN:
+        rows = await state.store.run(page(before=cursor, count=100))
+        more = len(rows) == 100
+        snapshots = await state.store.run(view([job for job, _ in rows], inline_results=0)) if rows else []
+        for (job, created), snapshot in zip(rows, snapshots, strict=True):
+            looked += 1
+            if created <= oldest:
+                more = False
+                break
+            cursor = (created, job)
+            if snapshot and status in (None, snapshot.view.status) and model in (None, snapshot.spec.model):
+                found.append(shown(snapshot, state.settings.base_url))
+                if len(found) == limit:
+                    more = more or (created, job) != (rows[-1][1], rows[-1][0])
+                    break
+    following = f"{cursor[0]}.{cursor[1]}" if more and cursor else None
+    if following:
+        response.headers["Link"] = f'<{state.settings.base_url or ""}/jobs?limit={limit}&after={following}>; rel="next"'
+    return JobPage(jobs=found, next=following)
+
+
+@router.post("/jobs/{job}/cancel", response_model=JobView, responses=JOB_ANSWERS)
+async def cancel_job(state: Shared, job: str) -> Response:
+    """End a job at once: what waits is never begun, and what runs is not written any more. 409 when it has ended."""
+    outcome = await state.store.run(cancel(job))
+    if outcome == "":
+        raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
+    if outcome != "ended":
+        raise JobFinished(f"The job is {outcome} already.")
+    return job_answer(await state.snapshot(job), state.settings.base_url)
+
+
+async def _spec(state: State, submission: Submission) -> JobSpec:
+    request, settings = submission.request, state.settings
+    if request.webhook is not None:
+        _check_webhook(request.webhook.url, settings.webhook_secret is not None, settings.webhook_http)
+    return JobSpec(
+        id=job_id(),
+        model=await state.model_named(request.model),
+        options=request.options,
+        priority=request.priority,
+        total=len(submission.sources),
+        deadline_s=request.deadline_s or settings.deadline_s,
+        retain_s=request.retain_s or settings.retain_s,
+        webhook=request.webhook,
+        metadata=request.metadata,
+    )
+
+
+def _check_webhook(url: str, have_secret: bool, allow_http: bool) -> None:
+    reason = None
+    if not have_secret:
+        reason = "webhooks are off on this service: its operator sets SPOTTER_WEBHOOK_SECRET"
+    elif not allow_http and not url.lower().startswith("https://"):
+        reason = "an endpoint must be https://"
+    if reason:
+        raise InvalidRequest(f"Correct webhook.url: {reason}.", errors=(FieldError("webhook.url", reason),))
+
+
+async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, bytes]:
+    """Put what is too large for the store into S3, where there is one; the rest goes with the accept."""
+    if state.large_blobs is None:
+        return uploads
+    bound = state.settings.blob_inline_bytes
+    for name, data in uploads.items():
+        if len(data) > bound:
+            await asyncio.to_thread(state.large_blobs.put, name, data)
+    return {name: data for name, data in uploads.items() if len(data) <= bound}
+
+
+async def _wait_final(state: State, job: str, wait_s: int) -> Snapshot:
+    return await state.changes.wait(
+        job, lambda: state.snapshot(job), lambda snapshot: snapshot.final, wait_s, only_final=True
+    )
+
+
+def _preferred_wait(header: str) -> int | None:
+    """`Prefer: wait=10` (RFC 7240) -> 10; `wait` alone -> 60; anything else in the header is not ours."""
+    found = _WAIT.search(header.lower())
+    if not found:
+        return None
+    return min(MAX_WAIT_S, int(found.group(1) or MAX_WAIT_S))
+
+
+def _cursor(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    created, _, job = after.partition(".")
+    return int(created), job

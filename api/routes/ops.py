@@ -1,0 +1,44 @@
+"""For those who run the service: alive, ready, metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api.metrics import exposition
+from api.state import Shared
+from shared.errors import Overloaded
+from shared.views import backlog, stats, workers
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz")
+async def alive() -> dict[str, str]:
+    """200 while the process answers at all."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses={503: {"description": "not ready, and why"}})
+async def ready(state: Shared, response: Response) -> dict[str, Any]:
+    """200 when the store answers and a live worker serves the default model."""
+    default = state.settings.default_model
+    try:
+        live = await state.store.run(workers())
+    except Overloaded as error:
+        response.status_code = 503
+        return {"status": "not ready", "reason": error.detail}
+    serving = sum(served.name == default for report in live for served in report.models)
+    if not serving:
+        response.status_code = 503
+        return {"status": "not ready", "reason": f"no live worker serves {default}", "workers": len(live)}
+    return {"status": "ready", "workers": len(live), "model": default}
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(state: Shared) -> Response:
+    """Prometheus text: the queue, the jobs, the workers and the stages of all workers."""
+    store = state.store
+    counters, behind, live = await store.run(stats()), await store.run(backlog()), await store.run(workers())
+    return Response(exposition(counters, behind, live), media_type="text/plain; version=0.0.4; charset=utf-8")

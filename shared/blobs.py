@@ -1,0 +1,48 @@
+"""Uploads and drawn pictures in S3, for those too large for the store. Small ones go with the job's own script calls.
+
+A reader asks the store first and then here, so a stored picture's name says nothing of where it lies. The bucket's
+lifecycle rule ends these objects: docs/operations.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+
+def drawn_blob(job: str, index: int) -> str:
+    """Name of the annotated picture `index` of a job."""
+    return f"drawn_{job}_{index}"
+
+
+class LargeBlobs:
+    """Stored pictures above `inline_bytes`, in one bucket. Blocking; thread-safe."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def put(self, name: str, data: bytes) -> None:
+        """Raises StoreUnavailable."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=f"spotter/{name}", Body=data)
+        except (BotoCoreError, ClientError) as error:
+            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes, or None when there are none. Raises StoreUnavailable."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=f"spotter/{name}")["Body"].read()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+                return None
+            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error
+        except BotoCoreError as error:
+            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error

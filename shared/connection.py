@@ -1,0 +1,65 @@
+"""The one factory of Redis clients (Valkey speaks the same protocol), and how their failures read in our error tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from shared.errors import StoreFull, StoreUnavailable
+
+CONNECT_TIMEOUT_S = 2.0
+SOCKET_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 5
+
+
+def connect(url: str, name: str) -> redis.Redis:
+    """A blocking client with bounded waits; `name` shows in `CLIENT LIST`. Opens no connection yet."""
+    return redis.Redis.from_url(
+        url,
+        client_name=f"spotter-{name}",
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=15,
+        # Rides out a short outage; a long one becomes a 503 in the API, an expired lease in a worker.
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+    )
+
+
+def connect_async(url: str, name: str) -> redis.asyncio.Redis:
+    """The same for asyncio."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        client_name=f"spotter-{name}",
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+    )
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the client's exceptions into `StoreUnavailable` and `StoreFull`."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, TimeoutError, OSError) as error:
+        raise StoreUnavailable(
+            "The job store does not answer; try again shortly.", retry_after_s=RETRY_AFTER_S
+        ) from error
+    except redis.OutOfMemoryError as error:
+        raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
+    except redis.ResponseError as error:
+        # Inside a script the server reports these as plain errors, told apart by their first word.
+        words = str(error)
+        if "OOM " in words:
+            raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
+        if any(word in words for word in ("MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY ")):
+            raise StoreUnavailable("The job store cannot write now.", retry_after_s=RETRY_AFTER_S) from error
+        raise

@@ -1,0 +1,44 @@
+-- ARGV: prefix, model, most pictures, lease ms.
+-- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
+-- came back from a dead worker always alone. Returns {} or {doc, created, now, {index, source, fence}, ...}.
+local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
+local lease_end = NOW + tonumber(ARGV[4])
+while true do
+  local head = redis.call('ZRANGE', queue, 0, 0)
+  if #head == 0 then return {} end
+  local id = head[1]
+  local key = job_key(id)
+  local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline')
+  if not f[1] then
+    redis.call('ZREM', queue, id)
+  elseif tonumber(f[7]) <= NOW then
+    end_job(id, 'expired')
+  else
+    local total, first, returned = tonumber(f[3]), tonumber(f[4]), tonumber(f[5])
+    local indexes = {}
+    if returned > 0 then
+      indexes[1] = redis.call('RPOP', todo_key(id))
+      returned = redis.call('HINCRBY', key, 'ret', -1)
+    else
+      -- the same arithmetic as tokens_for() in queue.py: an eighth of the rest, so that all share the tail
+      local n = math.max(1, math.min(most, math.ceil((total - first) / 8)))
+      for k = first, first + n - 1 do indexes[#indexes + 1] = tostring(k) end
+      first = first + n
+      redis.call('HSET', key, 'next', first)
+    end
+    if first >= total and returned == 0 then redis.call('ZREM', queue, id) end
+    redis.call('HINCRBY', PENDING, ARGV[2], -#indexes)
+    redis.call('HINCRBY', key, 'run', #indexes)
+    local out = { f[1], tonumber(f[2]), NOW }
+    for _, index in ipairs(indexes) do
+      local fence = redis.call('HINCRBY', key, 'a' .. index, 1)
+      redis.call('ZADD', LEASES, lease_end, id .. '/' .. index)
+      out[#out + 1] = { tonumber(index), redis.call('HGET', key, 'p' .. index), fence }
+    end
+    if f[6] == 'queued' then
+      redis.call('HSET', key, 'status', 'running', 'started', NOW)
+      changed(id, 'running')
+    end
+    return out
+  end
+end

@@ -1,0 +1,2 @@
+-- ARGV: prefix. How many webhook attempts are due.
+return redis.call('ZCOUNT', HOOKS, '-inf', NOW)

@@ -1,0 +1,3 @@
+-- ARGV: prefix, blob, bytes, ttl s.
+redis.call('SET', P .. 'blob:' .. ARGV[2], ARGV[3], 'EX', tonumber(ARGV[4]))
+return 1

@@ -1,0 +1,2 @@
+-- ARGV: prefix. Counter and count in turn.
+return redis.call('HGETALL', STATS)

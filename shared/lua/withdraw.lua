@@ -1,0 +1,3 @@
+-- ARGV: prefix, worker.
+redis.call('ZREM', P .. 'workers', ARGV[2])
+return redis.call('HDEL', P .. 'reports', ARGV[2])

@@ -1,0 +1,190 @@
+"""Every change of a job's state, as calls on the store. Arguments are checked values; replies become plain types.
+
+    queued --claim--> running --finish--> succeeded | failed
+       |                 |
+       `--- cancel, deadline --> canceled | expired          final states never change
+
+A claim is a lease with a fence: the count of claims of that picture. Only the newest fence that still holds its lease
+may write; a worker that was silent for longer than its lease writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import Poison, QueueFull
+from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource, WorkerReport
+from shared.store import PREFIX, WORKER_TTL_MS, Call
+from shared.views import read_source
+
+DELIVERIES_KEPT_S = 7 * 86_400
+
+AGE_BOOST_MS: dict[Priority, int] = {"high": 600_000, "normal": 0, "low": -600_000}
+"""A job is queued as if it had come this much earlier: high overtakes ten minutes of normal work, and no more, so that
+everything waiting gets its turn (ageing)."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep did; `more` says that it stopped at its bound."""
+
+    requeued: int
+    poisoned: int
+    expired: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class DueDelivery:
+    """One webhook attempt to make now. `at_ms` is when the event happened, `tries` how many attempts came before."""
+
+    name: str
+    job: str
+    event: str
+    url: str
+    at_ms: int
+    tries: int
+
+
+def accept(
+    spec: JobSpec,
+    sources: Sequence[StoredSource],
+    *,
+    queue_limit: int,
+    blobs: Mapping[str, bytes] | None = None,
+) -> Call[int]:
+    """Take a job in, with the bytes of its uploads, or nothing of it. Reads as the epoch ms of acceptance.
+
+    Raises (when run):
+        QueueFull: `queue_limit` pictures of this model are waiting already.
+    """
+    blobs = blobs or {}
+    doc = spec.model_dump_json(exclude_defaults=True)
+    hook = spec.webhook.model_dump_json() if spec.webhook else ""
+    pairs = [part for blob, data in blobs.items() for part in (blob_key(blob), data)]
+    texts = [source.model_dump_json(exclude_none=True) for source in sources]
+
+    def read(reply: list[int]) -> int:
+        if reply[0] == -1:
+            raise QueueFull(
+                f"{reply[1]} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10
+            )
+        return reply[0]
+
+    return Call(
+        "accept",
+        (
+            spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
+            queue_limit, hook, len(blobs), blob_ttl_s(spec), *pairs, *texts,
+        ),
+        read,
+    )  # fmt: skip
+
+
+def claim(model: str, most: int, lease_s: float) -> Call[list[Claim]]:
+    """The next pictures of the first job waiting for `model`, leased; empty when nothing waits."""
+
+    def read(reply: list[Any]) -> list[Claim]:
+        if not reply:
+            return []
+        spec = JobSpec.model_validate_json(reply[0])
+        return [
+            Claim.model_validate(
+                {
+                    "job": spec,
+                    "index": index,
+                    "source": read_source(source),
+                    "fence": fence,
+                    "created_ms": reply[1],
+                    "claimed_ms": reply[2],
+                }
+            )
+            for index, source, fence in reply[3:]
+        ]
+
+    return Call("claim", (model, most, int(lease_s * 1000)), read)
+
+
+def beat(held: Iterable[Claim], lease_s: float) -> Call[set[tuple[str, int]]]:
+    """Extend the leases; reads as those (job id, index) that are no longer held."""
+    args = [part for one in held for part in (f"{one.job.id}/{one.index}", one.fence)]
+
+    def read(reply: list[bytes]) -> set[tuple[str, int]]:
+        return {(job, int(index)) for job, _, index in (member.decode().rpartition("/") for member in reply)}
+
+    return Call("beat", (int(lease_s * 1000), *args), read)
+
+
+def finish(held: Claim, result: PictureResult, by: ModelVersion) -> Call[str | None]:
+    """Commit one picture's outcome. Reads as the job's status now, or None when the fence was stale."""
+    kind = "ok" if result.status == "succeeded" else "bad"
+    text = result.model_dump_json(exclude_none=True)
+    args = (held.job.id, held.index, held.fence, text, kind, by.model_dump_json())
+    return Call("finish", args, lambda reply: reply.decode() or None)
+
+
+def hand_back(held: Iterable[Claim]) -> Call[int]:
+    """Give back claims that were not begun; no attempt is counted. Reads as how many were still held."""
+    args = [part for one in held for part in (one.job.id, one.index, one.fence)]
+    return Call("hand_back", tuple(args), int)
+
+
+def cancel(job_id: str) -> Call[str]:
+    """Reads as `ended` (canceled now), the final status that it already had, or '' when there is no such job."""
+    return Call("cancel", (job_id,), lambda reply: reply.decode())
+
+
+def sweep(*, most: int, max_attempts: int) -> Call[Swept]:
+    """Take back what dead workers held, end what is too late, forget what is past its retention."""
+    detail = f"A worker stopped {max_attempts} times while it held this picture."
+    args = (most, max_attempts, Poison.title, detail, WORKER_TTL_MS)
+    return Call("sweep", args, lambda reply: Swept(reply[0], reply[1], reply[2], bool(reply[3])))
+
+
+def due_hooks(most: int, lease_s: float) -> Call[list[DueDelivery]]:
+    """The webhook attempts to make now; each comes back after `lease_s` unless `settle_hook` records it."""
+
+    def read(reply: list[list[bytes]]) -> list[DueDelivery]:
+        rows = ([part.decode() for part in row] for row in reply)
+        return [DueDelivery(name, job, event, url, int(at), int(tries)) for name, job, event, url, at, tries in rows]
+
+    return Call("due_hooks", (most, int(lease_s * 1000)), read)
+
+
+def settle_hook(name: str, *, log: str, state: str, next_try_s: float | None) -> Call[int]:
+    """Record one attempt (`log` is JSON) and when the next is due; None ends the delivery."""
+    due = "" if next_try_s is None else int(next_try_s * 1000)
+    return Call("settle_hook", (name, log, due, state, DELIVERIES_KEPT_S), int)
+
+
+def announce(report: WorkerReport) -> Call[int]:
+    """A live worker says what it serves; after `WORKER_TTL_MS` of silence it counts as gone."""
+    served = [part for model in report.models for part in (model.name, model.model_dump_json())]
+    return Call("announce", (report.worker, report.model_dump_json(), *served), int)
+
+
+def withdraw(worker: str) -> Call[int]:
+    """A worker that stops is gone at once."""
+    return Call("withdraw", (worker,), int)
+
+
+def keep_blob(blob: str, data: bytes, ttl_s: int) -> Call[int]:
+    """Store a picture's bytes under a name, replacing what is there."""
+    return Call("keep_blob", (blob, data, ttl_s), int)
+
+
+def lock_sweep(holder: str, ttl_s: float) -> Call[bool]:
+    """Whether `holder` may sweep for the next `ttl_s`: one process at a time does."""
+    return Call("lock_sweep", (holder, max(1, int(ttl_s * 1000))), bool)
+
+
+def blob_key(blob: str) -> str:
+    """Where a stored picture lies."""
+    return f"{PREFIX}blob:{blob}"
+
+
+def blob_ttl_s(spec: JobSpec) -> int:
+    """A stored picture outlives its job's deadline and retention by a minute, whatever becomes of the job."""
+    return spec.deadline_s + spec.retain_s + 60

@@ -1,0 +1,68 @@
+"""JobStore: the truth about jobs. It alone knows the server; every operation on it is one script, so each is atomic.
+
+A `Call` says what to do (script, arguments, how to read the reply) and knows no connection: `steps.py` builds those
+that change something, `views.py` those that only look. `JobStore` runs calls with blocking I/O (workers, sweeper),
+`AsyncJobStore` with asyncio (API). So every operation is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+import redis
+import redis.asyncio
+
+from shared.connection import store_errors
+
+T = TypeVar("T")
+
+PREFIX = "spotter:"
+EVENTS_CHANNEL = PREFIX + "events"
+"""Pub/Sub: `<job id> <status> <version>` after each change of a job. A hint, not a record."""
+WORKER_TTL_MS = 20_000
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One step on the store: a script with its arguments (less the prefix), and how to read the reply."""
+
+    script: str
+    args: tuple[bytes | str | int | float, ...]
+    read: Callable[[Any], T]
+
+
+def _scripts() -> dict[str, str]:
+    """The text of every script by name, each behind the common prelude."""
+    folder = files("shared") / "lua"
+    texts = {path.name.removesuffix(".lua"): path.read_text() for path in folder.iterdir()}
+    prelude = texts.pop("prelude")
+    return {name: prelude + text for name, text in texts.items()}
+
+
+class JobStore:
+    """Runs calls with blocking I/O. Thread-safe."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in _scripts().items()}
+
+    def run(self, call: Call[T]) -> T:
+        """Raises StoreUnavailable, StoreFull, and what the call's own docstring names."""
+        with store_errors():
+            reply = self._scripts[call.script](args=(PREFIX, *call.args))
+        return call.read(reply)
+
+
+class AsyncJobStore:
+    """Runs calls with asyncio."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in _scripts().items()}
+
+    async def run(self, call: Call[T]) -> T:
+        """Raises StoreUnavailable, StoreFull, and what the call's own docstring names."""
+        with store_errors():
+            reply = await self._scripts[call.script](args=(PREFIX, *call.args))
+        return call.read(reply)

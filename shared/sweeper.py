@@ -1,0 +1,88 @@
+"""The sweeper: a thread in every API and worker process; one of them at a time does the work, under the store's lock.
+
+It takes back what dead workers held, ends jobs past their deadline, and tops the tokens up to what waits, so a lost
+message or a lost broker delays a job by one sweep at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from shared.errors import Overloaded
+from shared.queue import DELIVER_QUEUE, Waker, depth, detect_queue, tokens_for
+from shared.steps import lock_sweep, sweep
+from shared.store import JobStore
+from shared.views import backlog, hooks_due
+
+logger = logging.getLogger(__name__)
+
+MOST = 1000
+"""Entries of each kind that one script call handles: it holds the server for a few milliseconds."""
+
+
+class Sweeper:
+    """Sweeps every `interval_s` while it holds the lock."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        app: Celery,
+        waker: Waker,
+        *,
+        holder: str,
+        interval_s: float,
+        max_attempts: int,
+        chunk: int,
+    ) -> None:
+        self._store, self._app, self._waker, self._holder = store, app, waker, holder
+        self._interval_s, self._max_attempts, self._chunk = interval_s, max_attempts, chunk
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep that runs."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            try:
+                # A little less than the interval: the holder itself comes back before the lock is gone for long.
+                if self._store.run(lock_sweep(self._holder, self._interval_s * 0.9)):
+                    self.sweep_once()
+            except (Overloaded, OperationalError, OSError) as error:
+                logger.warning("sweep put off", extra={"error": repr(error)})
+            except Exception:
+                # Without its sweeper a process would lose jobs silently: log loudly and go on.
+                logger.exception("sweep failed")
+
+    def sweep_once(self) -> None:
+        """One whole sweep. Raises StoreUnavailable, and the broker's operational errors."""
+        more = True
+        while more and not self._stopping.is_set():
+            swept = self._store.run(sweep(most=MOST, max_attempts=self._max_attempts))
+            if swept.requeued or swept.poisoned or swept.expired:
+                logger.info(
+                    "swept",
+                    extra={"requeued": swept.requeued, "poisoned": swept.poisoned, "expired": swept.expired},
+                )
+            more = swept.more
+        self._top_up()
+
+    def _top_up(self) -> None:
+        for model, waiting in self._store.run(backlog()).items():
+            # One token a job, and what a bulk job's further pictures need: too few by a little is mended next time.
+            needed = waiting.jobs + tokens_for(waiting.pictures - waiting.jobs, self._chunk)
+            missing = needed - depth(self._app, detect_queue(model))
+            if missing > 0:
+                self._waker.wake_detect(model, missing)
+        if self._store.run(hooks_due()) and depth(self._app, DELIVER_QUEUE) == 0:
+            self._waker.wake_deliver()

@@ -1,0 +1,162 @@
+"""Every look at the store, as calls, and its replies as clients see them. Changes nothing; knows no HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.schema import (
+    TERMINAL,
+    Counts,
+    JobSpec,
+    JobView,
+    ModelVersion,
+    PictureResult,
+    PictureStatus,
+    S3Source,
+    ServedModel,
+    StoredSource,
+    UploadSource,
+    UrlSource,
+    WorkerReport,
+    rfc3339,
+)
+from shared.store import WORKER_TTL_MS, Call
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One job at one moment. `version` counts its changes, so an equal version means an equal job."""
+
+    spec: JobSpec
+    version: int
+    created_ms: int
+    view: JobView
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing of it will change any more."""
+        return self.view.status in TERMINAL
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits for one model: pictures, the jobs that they belong to, and the age of the job at the head."""
+
+    pictures: int
+    jobs: int
+    oldest_s: float
+
+
+def view(ids: Sequence[str], *, inline_results: int) -> Call[list[Snapshot | None]]:
+    """The jobs as they are now; None for those that are not (or no longer) there."""
+    return Call("view", (inline_results, *ids), lambda reply: [_snapshot(row) if row else None for row in reply])
+
+
+def page(*, before: tuple[int, str] | None, count: int) -> Call[list[tuple[str, int]]]:
+    """Up to `count` (job id, created ms), newest first, from just after `before` (created ms, job id)."""
+    created, job = before if before else ("+inf", "")
+    return Call("page", (created, job, count), lambda reply: [(name.decode(), int(ms)) for name, ms in reply])
+
+
+def backlog() -> Call[dict[str, Backlog]]:
+    """What waits, by model."""
+    return Call(
+        "backlog", (), lambda reply: {name.decode(): Backlog(n, jobs, age / 1000) for name, n, jobs, age in reply}
+    )
+
+
+def models() -> Call[dict[str, ServedModel]]:
+    """Every model that a worker has ever served, by name."""
+
+    def read(reply: list[bytes]) -> dict[str, ServedModel]:
+        served = (ServedModel.model_validate_json(text) for text in reply)
+        return {model.name: model for model in sorted(served, key=lambda model: model.name)}
+
+    return Call("models", (), read)
+
+
+def workers() -> Call[list[WorkerReport]]:
+    """The live workers."""
+    return Call("workers", (WORKER_TTL_MS,), lambda reply: [WorkerReport.model_validate_json(text) for text in reply])
+
+
+def stats() -> Call[dict[str, int]]:
+    """Counters since the store began: `accepted:<model>`, `jobs:<model>:<status>`, `pictures:<model>:ok|bad`, ..."""
+    return Call("stats", (), lambda reply: {reply[k].decode(): int(reply[k + 1]) for k in range(0, len(reply), 2)})
+
+
+def source_of(job: str, index: int) -> Call[StoredSource | None]:
+    """Where picture `index` of the job came from; None when there is no such job or picture."""
+    return Call("source_of", (job, index), lambda reply: read_source(reply) if reply else None)
+
+
+def blob(name: str) -> Call[bytes | None]:
+    """A stored picture's bytes; None when they are no longer kept."""
+    return Call("blob", (name,), lambda reply: reply)
+
+
+def hooks_due() -> Call[int]:
+    """How many webhook attempts are due now."""
+    return Call("hooks_due", (), int)
+
+
+_SOURCE_KINDS: dict[str, type[StoredSource]] = {"url": UrlSource, "s3": S3Source, "upload": UploadSource}
+
+
+def read_source(text: bytes) -> StoredSource:
+    """A source as the store keeps it: JSON whose first key tells the kind."""
+    kind = text[2 : text.index(b'"', 2)].decode()
+    return _SOURCE_KINDS[kind].model_validate_json(text)
+
+
+def _time(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _snapshot(row: list[Any]) -> Snapshot:
+    doc, status_raw, created_raw, started, finished_raw, deadline, *numbers, by, rank, attempts, pictures = row
+    created, finished = int(created_raw), _time(finished_raw)
+    retain, first, returned, run, ok, bad, lost, version = map(int, numbers)
+    spec = JobSpec.model_validate_json(doc)
+    status = status_raw.decode()
+    final = status in TERMINAL
+    counts = Counts(
+        total=spec.total,
+        queued=0 if final else spec.total - first + returned,
+        running=run,
+        succeeded=ok,
+        failed=bad,
+        canceled=lost if status == "canceled" else 0,
+        expired=lost if status == "expired" else 0,
+    )
+    results = tuple(_picture(k, status, final, *entry) for k, entry in enumerate(pictures))
+    view = JobView.model_construct(
+        id=spec.id,
+        status=status,
+        model=ModelVersion.model_validate_json(by) if by else ModelVersion(name=spec.model),
+        created_at=rfc3339(created) or "",
+        queued_at=rfc3339(created) or "",
+        started_at=rfc3339(_time(started)),
+        finished_at=rfc3339(finished),
+        expires_at=rfc3339(finished + retain * 1000) if finished is not None else None,
+        deadline_at=rfc3339(int(deadline)) or "",
+        attempts=attempts,
+        queue_position=None if rank is None else int(rank) + 1,
+        counts=counts,
+        results=results or None,
+        metadata=spec.metadata,
+        links={},
+    )
+    return Snapshot(spec, version, created, view)
+
+
+def _picture(
+    index: int, job_status: str, final: bool, result: bytes | None, lease: bytes | None, source: bytes
+) -> PictureResult:
+    if result:
+        return PictureResult.model_validate_json(result)
+    status: PictureStatus = job_status if final else ("running" if lease else "queued")  # type: ignore[assignment]
+    return PictureResult(index=index, id=json.loads(source).get("id"), status=status)
