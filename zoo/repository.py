@@ -1,0 +1,155 @@
+"""A converted model -> `<models_dir>/<name>/<version>/{model.onnx, model.json}`, whole or not at all.
+
+Writes what `shared.manifest` reads. Knows neither families nor sources. A version never changes once it is there: other
+content becomes the next version, the same content again is the version that is there already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import onnx
+from pydantic import ValidationError
+
+from shared import manifest
+from shared.errors import StartupError
+from shared.manifest import Defaults, Frame, Manifest, Origin
+from zoo.errors import ContractError, RepositoryError
+
+_UNFINISHED = ".new-"
+_ABANDONED_AFTER_S = 3600.0
+_MAX_RACES = 100
+
+
+def install(
+    models_dir: Path,
+    name: str,
+    model: onnx.ModelProto,
+    *,
+    labels: Sequence[str],
+    frame: Frame,
+    origin: Origin,
+    resize: Literal["stretch", "letterbox"] = "stretch",
+    interpolation: Literal["linear", "darknet"] = "linear",
+    defaults: Defaults | None = None,
+) -> Manifest:
+    """Put a model into the repository and return its manifest, with the version that it got.
+
+    The files are written into a temporary folder beside their place, checked, and renamed into it in one step.
+
+    Raises:
+        ContractError: the model is not valid ONNX or has another signature than `shared.manifest` says.
+        RepositoryError: the name is not allowed, or the folder cannot be written.
+    """
+    if not manifest.NAME.fullmatch(name):
+        raise RepositoryError(f"{name!r} is not a model name: use lower-case letters, digits, '.', '_' and '-'.")
+    _check_signature(model, frame, len(labels))
+    folder = models_dir / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+        try:
+            sha256 = _write_model(unfinished / "model.onnx", model)
+            made = Manifest(
+                name=name,
+                version="1",
+                sha256=sha256,
+                labels=tuple(labels),
+                frame=frame,
+                resize=resize,
+                interpolation=interpolation,
+                defaults=defaults or Defaults(),
+                origin=origin,
+            )
+            return _existing(models_dir, made) or _publish(models_dir, unfinished, made)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as error:
+        raise RepositoryError(f"{models_dir} cannot hold model {name}: {error.strerror or error}.") from error
+
+
+def _check_signature(model: onnx.ModelProto, frame: Frame, classes: int) -> None:
+    float32, uint8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+    expected = {
+        "images": (uint8, (None, frame.height, frame.width, 3)),
+        "boxes": (float32, (None, ..., 4)),
+        "scores": (float32, (None, ..., classes)),
+    }
+    values = {value.name: value.type.tensor_type for value in (*model.graph.input, *model.graph.output)}
+    if set(values) != set(expected):
+        raise ContractError(f"The model has {sorted(values)} as inputs and outputs, not {sorted(expected)}.")
+    for name, (dtype, shape) in expected.items():
+        sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in values[name].shape.dim]
+        fits = len(sizes) == len(shape) and all(want in (..., have) for want, have in zip(shape, sizes, strict=True))
+        if values[name].elem_type != dtype or not fits:
+            raise ContractError(f"{name} of the model has shape {sizes} or a type that the contract does not allow.")
+
+
+def _write_model(path: Path, model: onnx.ModelProto) -> str:
+    data = model.SerializeToString(deterministic=True)
+    _write(path, data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    del data
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ContractError(f"The model is not valid ONNX: {error}.") from None
+    return sha256
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _existing(models_dir: Path, made: Manifest) -> Manifest | None:
+    """The newest version with the same content, wherever it came from."""
+    for version in reversed(manifest.versions(models_dir, made.name)):
+        try:
+            there, _ = manifest.read(models_dir, made.name, version)
+        except StartupError:
+            continue  # damaged: it is not the same content, and it stays as it is
+        if there == made.model_copy(update={"version": there.version, "origin": there.origin}):
+            return there
+    return None
+
+
+def _publish(models_dir: Path, unfinished: Path, made: Manifest) -> Manifest:
+    """Rename the folder to the next free version; where somebody takes that number meanwhile, to the one after."""
+    folder = models_dir / made.name
+    for _ in range(_MAX_RACES):
+        taken = [int(path.name) for path in folder.iterdir() if manifest.VERSION.fullmatch(path.name)]
+        try:
+            numbered = made.model_copy(update={"version": str(max(taken, default=0) + 1)})
+            Manifest.model_validate(numbered.model_dump())
+        except ValidationError:
+            break
+        _write(unfinished / "model.json", (numbered.model_dump_json(indent=2) + "\n").encode())
+        try:
+            unfinished.chmod(0o755)  # mkdtemp makes it private; a worker may run as another user
+            unfinished.rename(folder / numbered.version)
+        except OSError:
+            if (folder / numbered.version).exists():
+                continue
+            raise
+        return numbered
+    raise RepositoryError(f"{folder} has no free version number.")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what an install left behind that was killed before its rename."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+            shutil.rmtree(path, ignore_errors=True)
