@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,7 +124,8 @@ def _read_object(client: S3Client, bucket: str, key: str, max_bytes: int, deadli
 
     try:
         answer = client.get_object(Bucket=bucket, Key=key)
-        with answer["Body"] as stream:
+        # `closing`, because the body's own `__enter__` gives urllib3's stream, which counts and checks nothing.
+        with closing(answer["Body"]) as stream:
             if answer["ContentLength"] > max_bytes:
                 raise SourceTooLarge(f"The picture has more than {max_bytes} bytes.")
             data = bytearray()
