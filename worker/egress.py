@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import certifi
@@ -104,7 +104,7 @@ class Egress:
         except ValueError as error:
             raise StartupError(f"SPOTTER_FETCH_PORTS or SPOTTER_FETCH_ALLOW: {error}.") from error
         self._named_only = replace(self._public, denied_networks=NOTHING)
-        self._timeout_s = timeout_s
+        self.timeout_s: Final = timeout_s
         self._redirects = redirects
         self._resolver = resolver
         self._slots = threading.BoundedSemaphore(DNS_SLOTS)
@@ -127,7 +127,7 @@ class Egress:
             FetchTimeout: not done within `timeout_s`.
             FetchFailed: anything else: no such name, refused, broke off, other status, compressed, not HTTP.
         """
-        deadline = Deadline(self._timeout_s)
+        deadline = Deadline(self.timeout_s)
         for _ in range(self._redirects + 1):
             with self._exchange("GET", url, {"Accept": "*/*"}, b"", deadline) as exchange:
                 if exchange.status in REDIRECTS:

@@ -126,7 +126,7 @@ def _read_object(client: S3Client, bucket: str, key: str, max_bytes: int, deadli
         answer = client.get_object(Bucket=bucket, Key=key)
         # `closing`, because the body's own `__enter__` gives urllib3's stream, which counts and checks nothing.
         with closing(answer["Body"]) as stream:
-            if answer["ContentLength"] > max_bytes:
+            if answer.get("ContentLength", 0) > max_bytes:
                 raise SourceTooLarge(f"The picture has more than {max_bytes} bytes.")
             data = bytearray()
             while chunk := stream.read(S3_CHUNK_BYTES):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_server import Serve, answer, client, failing, raw_servers
+from raw_server import TIMEOUT_S, Serve, answer, client, failing, raw_servers
 
 from shared.errors import AddressForbidden, FetchFailed, FetchTimeout, StartupError
 from worker.egress import PUBLIC
@@ -235,7 +235,7 @@ def test_one_deadline_for_all_redirects(serve: Serve) -> None:
         threading.Event().wait(0.25)
         sock.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
-    assert type(failing(client(redirects=10), serve(slow).url())) is FetchTimeout
+    assert type(failing(client(redirects=10, timeout_s=TIMEOUT_S), serve(slow).url())) is FetchTimeout
 
 
 # -- TLS -------------------------------------------------------------------------------------------------------------
@@ -302,4 +302,5 @@ def test_a_redirect_does_not_leave_https(
 
 def test_a_handshake_has_the_deadline_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts in the kernel, says nothing
-        assert type(failing(client(), f"https://127.0.0.1:{listener.getsockname()[1]}/")) is FetchTimeout
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        assert type(failing(client(timeout_s=TIMEOUT_S), url)) is FetchTimeout

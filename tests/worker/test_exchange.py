@@ -132,7 +132,8 @@ FAILURES: dict[str, tuple[Handler, type[SourceError]]] = {
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_bad_server_ends_in_time_and_coded(serve: Serve, case: str) -> None:
     handler, expected = FAILURES[case]
-    assert type(failing(client(), serve(handler).url())) is expected
+    timeout_s = TIMEOUT_S if expected is FetchTimeout else 5.0
+    assert type(failing(client(timeout_s=timeout_s), serve(handler).url())) is expected
 
 
 def test_a_reset_in_the_middle(serve: Serve) -> None:
@@ -160,7 +161,8 @@ def test_a_full_backlog_is_a_timeout() -> None:
             sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
             sock.connect_ex(listener.getsockname())
-        assert type(failing(client(), f"http://127.0.0.1:{listener.getsockname()[1]}/")) is FetchTimeout
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert type(failing(client(timeout_s=TIMEOUT_S), url)) is FetchTimeout
 
 
 def test_a_slow_name_server_has_a_deadline_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +174,7 @@ def test_a_slow_name_server_has_a_deadline_and_a_bound(monkeypatch: pytest.Monke
         return []
 
     monkeypatch.setattr(egress_module, "DNS_SLOTS", 1)
-    egress = client(resolver=stuck)
+    egress = client(resolver=stuck, timeout_s=TIMEOUT_S)
     try:
         assert type(failing(egress, "http://slow.example/")) is FetchTimeout
         assert entered.acquire(timeout=5)
