@@ -1,27 +1,10 @@
-"""A job's snapshot -> the HTTP answer: body, links, ETag. The one place that knows how a job looks on the wire."""
+"""A job's snapshot -> the HTTP answer: body, ETag, and when to look again."""
 
 from __future__ import annotations
 
 from fastapi import Response
 
-from shared.schema import JobView
-from shared.views import Snapshot
-
-
-def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
-    """Where to go on from here."""
-    own = f"{base_url or ''}/jobs/{snapshot.spec.id}"
-    found = {"self": own}
-    if not snapshot.final:
-        found["cancel"] = f"{own}/cancel"
-    if snapshot.spec.options.draw:
-        found["pictures"] = f"{own}/pictures/{{index}}?draw=true"
-    return found
-
-
-def shown(snapshot: Snapshot, base_url: str | None) -> JobView:
-    """The job with its links."""
-    return snapshot.view.model_copy(update={"links": links(base_url, snapshot)})
+from shared.views import Snapshot, shown
 
 
 def etag(snapshot: Snapshot) -> str:

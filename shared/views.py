@@ -1,4 +1,4 @@
-"""Every look at the store, as calls, and its replies as clients see them. Changes nothing; knows no HTTP."""
+"""Every look at the store, as calls, and its replies as clients see them. Changes nothing."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ class Snapshot:
     def final(self) -> bool:
         """Whether nothing of it will change any more."""
         return self.view.status in TERMINAL
+
+
+def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
+    """Where to go on from here."""
+    own = f"{base_url or ''}/jobs/{snapshot.spec.id}"
+    found = {"self": own}
+    if not snapshot.final:
+        found["cancel"] = f"{own}/cancel"
+    if snapshot.spec.options.draw:
+        found["pictures"] = f"{own}/pictures/{{index}}?draw=true"
+    return found
+
+
+def shown(snapshot: Snapshot, base_url: str | None) -> JobView:
+    """The job with its links."""
+    return snapshot.view.model_copy(update={"links": links(base_url, snapshot)})
 
 
 @dataclass(frozen=True)

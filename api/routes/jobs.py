@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from api.answers import etag, job_answer, shown
+from api.answers import etag, job_answer
 from api.bodies import Submission, read_submission
 from api.openapi import JOB_ANSWERS, SUBMIT_BODY
 from api.state import Shared, State
@@ -20,7 +20,7 @@ from shared.ids import job_id
 from shared.queue import tokens_for
 from shared.schema import JobSpec, JobView, Status
 from shared.steps import accept, cancel
-from shared.views import Snapshot, page, view
+from shared.views import Snapshot, page, shown, view
 
 router = APIRouter(tags=["jobs"])
 

@@ -1,0 +1,226 @@
+"""The way of a picture through a worker, top to bottom: claim, fetch, decode, fit, infer, select, commit.
+
+A chunk of a bulk job is begun as a whole, so that its pictures meet in the batcher, and committed one by one. Errors of
+a picture end in its result; errors of the store end in nothing: the lease runs out and the work is done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+
+from shared import observe
+from shared.blobs import LargeBlobs, drawn_blob
+from shared.errors import InferenceFailed, Internal, Overloaded, PictureError
+from shared.manifest import Manifest
+from shared.queue import Waker
+from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
+from shared.steps import claim, finish, hand_back, keep_blob
+from shared.store import JobStore
+from worker.batcher import Batcher, Inferred
+from worker.draw import draw
+from worker.image import Decoder, Pixels, Placement, fit
+from worker.leases import Leases
+from worker.select import select
+from worker.sources import Sources
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded, warmed model with its batcher."""
+
+    manifest: Manifest
+    batcher: Batcher
+    provider: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the way: pictures of one claim, and seconds."""
+
+    chunk: int
+    lease_s: float
+    infer_timeout_s: float
+    blob_inline_bytes: int
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A picture on its way through the device. Times are `time.perf_counter()` seconds."""
+
+    pixels: Pixels | None  # kept only where the picture is to be drawn
+    placement: Placement
+    inferred: Future[Inferred]
+    started: float
+    fetch_ms: float
+    decode_ms: float
+
+
+class Detector:
+    """Does what a token stands for. One per worker process; its methods run in many threads."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        leases: Leases,
+        sources: Sources,
+        decoder: Decoder,
+        models: dict[str, Served],
+        large_blobs: LargeBlobs | None,
+        waker: Waker,
+        stages: observe.Stages,
+        limits: Limits,
+    ) -> None:
+        self._store, self._leases, self._sources, self._decoder = store, leases, sources, decoder
+        self._models, self._large_blobs, self._waker, self._stages = models, large_blobs, waker, stages
+        self._limits = limits
+        self.draining = threading.Event()
+
+    def detect(self, model: str) -> None:
+        """Claim the next pictures of `model` and see each to its end."""
+        served = self._models.get(model)
+        if served is None or self.draining.is_set():
+            return
+        try:
+            claims = self._store.run(claim(model, self._limits.chunk, self._limits.lease_s))
+        except Overloaded as error:
+            logger.warning("nothing claimed", extra={"error": repr(error)})  # the sweeper brings the token back
+            return
+        if not claims:
+            return
+        token = observe.job_id.set(claims[0].job.id)
+        try:
+            with self._leases.holding(claims):
+                for one, outcome in self._begin_all(served, claims):
+                    self._end(served, one, outcome)
+        except Overloaded as error:
+            logger.warning("left to the lease", extra={"error": repr(error)})
+        finally:
+            observe.job_id.reset(token)
+
+    def _begin_all(self, served: Served, claims: Sequence[Claim]) -> Iterator[tuple[Claim, _Begun | PictureError]]:
+        """Begin every picture, then yield them in order. What a stopping worker has not begun is handed back."""
+        begun: list[tuple[Claim, _Begun | PictureError]] = []
+        for position, one in enumerate(claims):
+            if self.draining.is_set() and position:
+                self._store.run(hand_back(claims[position:]))
+                break
+            if not self._leases.lost(one):
+                begun.append((one, self._begin(served, one)))
+        yield from begun
+
+    def _begin(self, served: Served, one: Claim) -> _Begun | PictureError:
+        try:
+            start = time.perf_counter()
+            data = self._sources.fetch(one.source)
+            fetched = time.perf_counter()
+            pixels = self._decoder.decode(data)
+            manifest = served.manifest
+            frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation)
+            decoded = time.perf_counter()
+            inferred = served.batcher.submit(frame)
+            kept = pixels if one.job.options.draw else None
+            return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
+        except PictureError as error:
+            return error
+        except Overloaded:
+            raise
+        except Exception:
+            logger.exception("internal error before the device", extra={"picture": one.index})
+            return Internal("An unforeseen error; the operator's log has it under this job's id.")
+
+    def _end(self, served: Served, one: Claim, outcome: _Begun | PictureError) -> None:
+        if self._leases.lost(one):
+            return
+        if isinstance(outcome, PictureError):
+            result = _failed(one, outcome)
+        else:
+            try:
+                result = self._result(served, one, outcome)
+            except PictureError as error:
+                result = _failed(one, error)
+            except Overloaded:
+                raise
+            except Exception:
+                logger.exception("internal error after the device", extra={"picture": one.index})
+                result = _failed(one, Internal("An unforeseen error; the operator's log has it under this job's id."))
+        self._commit(served, one, result)
+
+    def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
+        try:
+            inferred = begun.inferred.result(self._limits.infer_timeout_s)
+        except FutureTimeout:
+            begun.inferred.cancel()
+            raise InferenceFailed(f"No answer from the model within {self._limits.infer_timeout_s:g} s.") from None
+        start = time.perf_counter()
+        detections = select(inferred.output, one.job.options, served.manifest, begun.placement)
+        if begun.pixels is not None:
+            self._keep_drawn(one, begun.pixels, detections)
+        end = time.perf_counter()
+        queue_ms = float(one.claimed_ms - one.created_ms)
+        timings = Timings(
+            queue_ms=queue_ms,
+            fetch_ms=round(begun.fetch_ms, 3),
+            decode_ms=round(begun.decode_ms, 3),
+            batch_wait_ms=round(inferred.wait_ms, 3),
+            infer_ms=round(inferred.infer_ms, 3),
+            select_ms=round((end - start) * 1e3, 3),
+            total_ms=round(queue_ms + (end - begun.started) * 1e3, 3),
+            batch_size=inferred.batch_size,
+            provider=served.provider,
+            precision=served.precision,
+        )
+        self._stages.observe(**timings.model_dump(exclude={"batch_size", "provider", "precision"}))
+        return PictureResult(
+            index=one.index,
+            id=one.source.id,
+            status="succeeded",
+            attempts=one.fence,
+            image=ImageSize(width=begun.placement.width, height=begun.placement.height),
+            detections=detections,
+            timings=timings,
+        )
+
+    def _keep_drawn(self, one: Claim, pixels: Pixels, detections: tuple[Detection, ...]) -> None:
+        """The artefact first, then the commit: whoever sees the job succeeded finds its picture."""
+        data, name = draw(pixels, detections), drawn_blob(one.job.id, one.index)
+        if self._large_blobs is not None and len(data) > self._limits.blob_inline_bytes:
+            self._large_blobs.put(name, data)
+        else:
+            self._store.run(keep_blob(name, data, one.job.deadline_s + one.job.retain_s))
+
+    def _commit(self, served: Served, one: Claim, result: PictureResult) -> None:
+        """Write the result; ride out a store that is away for less than the lease."""
+        by = ModelVersion(name=served.manifest.name, version=served.manifest.version, sha256=served.manifest.sha256)
+        give_up = time.monotonic() + self._limits.lease_s
+        while True:
+            try:
+                status = self._store.run(finish(one, result, by))
+                break
+            except Overloaded:
+                if time.monotonic() > give_up or self._leases.lost(one):
+                    raise
+                time.sleep(0.2)
+        self._leases.drop(one)
+        if status is None:
+            logger.info("stale result dropped", extra={"picture": one.index, "fence": one.fence})
+        elif one.job.webhook is not None:
+            self._waker.wake_deliver()
+
+
+def _failed(one: Claim, error: PictureError) -> PictureResult:
+    return PictureResult(
+        index=one.index,
+        id=one.source.id,
+        status="failed",
+        attempts=one.fence,
+        error=PictureFailure(code=error.code, title=error.title, detail=error.detail),
+    )

@@ -1,0 +1,211 @@
+"""Composition root of the worker: load and warm the models or exit, announce, consume, drain.
+
+Run as `python -m worker.main`. Exit codes: 0 after SIGTERM or SIGINT; 78 (EX_CONFIG) when starting again cannot help.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from celery import Celery, signals
+
+from shared import manifest
+from shared.blobs import LargeBlobs
+from shared.connection import connect
+from shared.errors import SpotterError, StartupError
+from shared.ids import ulid
+from shared.observe import Stages, start_logging
+from shared.queue import DELIVER_QUEUE, Waker, create_celery, declare, detect_queue
+from shared.s3 import connect_s3
+from shared.schema import ServedModel
+from shared.settings import Settings, load
+from shared.store import JobStore
+from shared.sweeper import Sweeper
+from shared.views import blob
+from worker.batcher import Batcher
+from worker.deliveries import Deliveries
+from worker.detect import Detector, Limits, Served
+from worker.egress import Egress
+from worker.engine import Engine
+from worker.image import Decoder
+from worker.leases import Leases
+from worker.presence import Presence
+from worker.sources import S3Access, Sources
+from worker.tasks import register
+
+logger = logging.getLogger(__name__)
+
+EX_CONFIG = 78
+
+
+def main() -> int:
+    """The process, from start to drain."""
+    try:
+        settings = load()
+        start_logging("worker", settings.log_level)
+        with ExitStack() as stack:
+            return _run(settings, stack)
+    except StartupError as error:
+        sys.stderr.write(f"worker: {error.detail}\n")
+        return EX_CONFIG
+    except SpotterError as error:
+        sys.stderr.write(f"worker: {error.detail}\n")
+        return 1
+
+
+def _run(settings: Settings, stack: ExitStack) -> int:
+    """Build everything in the order of dependence; `stack` closes it the other way round."""
+    models = {name: _serve(settings, name, stack) for name in _names(settings)}
+    url = settings.redis_url.get_secret_value()
+    client = stack.enter_context(connect(url, "worker"))
+    store, celery, stages = JobStore(client), create_celery(url), Stages()
+    name = f"{socket.gethostname()}-{os.getpid()}-{ulid()[-6:]}"
+
+    waker = Waker(celery)
+    waker.start()
+    stack.callback(waker.stop)
+    sweeper = Sweeper(
+        store, celery, waker, holder=name, interval_s=settings.sweep_s, max_attempts=settings.max_attempts,
+        chunk=settings.chunk,
+    )  # fmt: skip
+    leases = Leases(store, settings.lease_s)
+    leases.start()
+    stack.callback(leases.stop)
+
+    egress = Egress(
+        timeout_s=settings.fetch_timeout_s, redirects=settings.fetch_redirects, ports=settings.fetch_ports,
+        allow=settings.fetch_allow,
+    )  # fmt: skip
+    large_blobs = _large_blobs(settings)
+    detector = Detector(
+        store, leases, _sources(settings, egress, store, large_blobs),
+        Decoder(settings.max_image_pixels, settings.decode_memory_bytes), models, large_blobs, waker, stages,
+        Limits(settings.chunk, settings.lease_s, settings.infer_timeout_s, settings.blob_inline_bytes),
+    )  # fmt: skip
+    deliveries = _deliveries(settings, store, egress, waker)
+    if deliveries:
+        stack.callback(deliveries.stop)
+    register(celery, detector, deliveries)
+
+    presence = Presence(name, store, [_served(one, settings) for one in models.values()], leases, stages)
+    presence.start()
+    stack.callback(presence.stop)
+    sweeper.start()
+    stack.callback(sweeper.stop)
+    queues = [detect_queue(model) for model in models] + ([DELIVER_QUEUE] if deliveries else [])
+    return _consume(celery, queues, settings.concurrency, detector, name)
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """The models to serve: those named, else all on disk, the default among them in any case."""
+    if settings.models:
+        return settings.models
+    return tuple(dict.fromkeys((settings.default_model, *manifest.names(Path(settings.models_dir)))))
+
+
+def _serve(settings: Settings, name: str, stack: ExitStack) -> Served:
+    """Load, check and warm one model. Raises StartupError."""
+    start = time.monotonic()
+    described, path = manifest.read(Path(settings.models_dir), name)
+    engine = Engine.load(
+        path,
+        described,
+        provider=settings.provider,
+        precision=settings.precision,
+        threads=settings.infer_threads,
+        device_id=settings.device_id,
+    )
+    engine.warm_up(settings.max_batch)
+    batcher = Batcher(engine.run, settings.max_batch, capacity=settings.concurrency * settings.chunk)
+    stack.callback(batcher.close)
+    logger.info(
+        "model ready",
+        extra={
+            "model": name,
+            "version": described.version,
+            "provider": engine.provider,
+            "precision": engine.precision,
+            "max_batch": settings.max_batch,
+            "seconds": round(time.monotonic() - start, 2),
+        },
+    )
+    return Served(described, batcher, engine.provider, engine.precision)
+
+
+def _served(one: Served, settings: Settings) -> ServedModel:
+    return ServedModel(
+        name=one.manifest.name,
+        version=one.manifest.version,
+        sha256=one.manifest.sha256,
+        labels=one.manifest.labels,
+        frame=(one.manifest.frame.width, one.manifest.frame.height),
+        provider=one.provider,
+        precision=one.precision,
+        max_batch=settings.max_batch,
+    )
+
+
+def _large_blobs(settings: Settings) -> LargeBlobs | None:
+    if settings.blob_bucket is None:
+        return None
+    client = connect_s3(settings.s3_endpoint, settings.s3_region, settings.s3_access_key, settings.s3_secret_key)
+    return LargeBlobs(client, settings.blob_bucket)
+
+
+def _sources(settings: Settings, egress: Egress, store: JobStore, large_blobs: LargeBlobs | None) -> Sources:
+    def get_upload(name: str) -> bytes | None:
+        data = store.run(blob(name))
+        return large_blobs.get(name) if data is None and large_blobs else data
+
+    access = S3Access(
+        buckets=settings.s3_buckets,
+        timeout_s=settings.fetch_timeout_s,
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key.get_secret_value() if settings.s3_access_key else None,
+        secret_key=settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
+    )
+    return Sources(egress, access, get_upload, settings.max_image_bytes)
+
+
+def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Waker) -> Deliveries | None:
+    if settings.webhook_secret is None:
+        return None
+    return Deliveries(
+        store,
+        egress,
+        waker,
+        secret=settings.webhook_secret.get_secret_value(),
+        timeout_s=settings.webhook_timeout_s,
+        allow_http=settings.webhook_http,
+        base_url=settings.base_url,
+    )
+
+
+def _consume(celery: Celery, queues: list[str], concurrency: int, detector: Detector, name: str) -> int:
+    """Take tokens until SIGTERM or SIGINT; then finish what runs and give the rest back to the broker."""
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is set up already; Celery keeps off
+    signals.worker_shutting_down.connect(lambda **_: detector.draining.set(), weak=False)
+    celery.conf.task_queues = [declare(queue) for queue in queues]
+    worker = celery.Worker(
+        hostname=name,
+        pool="threads",  # a CUDA context does not survive fork; threads share one model and one batcher
+        concurrency=concurrency,
+        queues=queues,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
