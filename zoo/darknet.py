@@ -50,12 +50,12 @@ def convert(cfg: str, weights: Path) -> Converted:
     net = Network(graph, Weights(weights), width, height, Tensor(_scaled(graph), 3, height, width))
     for section in rest:
         layers.emit(net, section)
-    net.weights.finish()
     if not net.heads:
         raise CfgError("The cfg has no detection head ([yolo]): this is not a detector.")
     classes = {head.classes for head in net.heads}
     if len(classes) > 1:
         raise CfgError(f"The detection heads have different numbers of classes: {sorted(classes)}.")
+    net.weights.finish()
     graph.add("Concat", *(head.boxes for head in net.heads), axis=1, out="boxes")
     graph.add("Concat", *(head.scores for head in net.heads), axis=1, out="scores")
     model = graph.model(

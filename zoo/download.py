@@ -20,10 +20,10 @@ from zoo.catalog import File
 Advance = Callable[[int, int], None]
 
 CONNECT_S = 5.0
-READ_S = 20.0
+READ_S = 15.0
 ANSWER_S = 6.0  # name look-up, connection, TLS and the first header together
 WHOLE_S = 1800.0
-ATTEMPTS = 4
+ATTEMPTS = 3  # in a row that bring nothing new; whatever makes progress goes on until WHOLE_S
 _CHUNK = 1 << 20
 
 
@@ -46,15 +46,16 @@ def client(**options: object) -> httpx.Client:
     )
 
 
-def answer(http: httpx.Client, request: httpx.Request, *, bound_s: float = ANSWER_S) -> httpx.Response:
+def answer(http: httpx.Client, request: httpx.Request, *, bound_s: float | None = None) -> httpx.Response:
     """Send a request and return its answer, body unread. Whoever calls closes it.
 
     The exchange runs in a thread of its own, because no timeout of the client bounds the name look-up or the sum over a
     host's addresses.
 
     Raises:
-        SourceFailed: nobody answered within `bound_s` seconds, or the connection failed.
+        SourceFailed: nobody answered within `bound_s` seconds (ANSWER_S where None), or the connection failed.
     """
+    bound_s = ANSWER_S if bound_s is None else bound_s
     results: Queue[httpx.Response | httpx.HTTPError] = Queue(1)
     given_up = threading.Event()
 
@@ -98,8 +99,9 @@ def fetch(
         complete.rename(part)  # checked again below: a cache is not trusted
     deadline = time.monotonic() + WHOLE_S
     problem = SourceFailed("nothing was tried")
-    for _ in range(ATTEMPTS):
-        start = part.stat().st_size if part.exists() else 0
+    fruitless = 0
+    while fruitless < ATTEMPTS and time.monotonic() < deadline:
+        start = _size(part)
         if start > file.size:
             part.unlink()
             start = 0
@@ -108,6 +110,7 @@ def fetch(
                 _continue(http, url, file, part, start, deadline, advance)
             except _BrokeOff as error:
                 problem = SourceFailed(str(error))
+                fruitless = 0 if _size(part) > start else fruitless + 1
                 continue
         found = sha256_of(part)
         if found == file.sha256:
@@ -116,8 +119,13 @@ def fetch(
         part.unlink()
         problem = SourceFailed(f"sha256 is {found}, expected {file.sha256}")
         if not start:
-            break
+            break  # these bytes are all from this address, so it has another file
+        fruitless += 1
     raise problem
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def sha256_of(path: Path) -> str:
@@ -165,7 +173,7 @@ def _continue(
                 stream.write(chunk)
                 advance(done, file.size)
     except httpx.HTTPError as error:
-        raise _BrokeOff(f"broke off: {type(error).__name__}") from None
+        raise _BrokeOff(f"broke off ({type(error).__name__})") from None
     finally:
         response.close()
     if done < file.size:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 OPSET = 17
 IR_VERSION = 8
@@ -25,30 +25,39 @@ class Tensor:
 
 
 class Graph:
-    """Nodes and constants, named in the order in which they were added, so the same calls give the same bytes."""
+    """Nodes and constants, named in the order in which they were added, so the same calls give the same bytes.
+
+    The ModelProto is filled in place: `onnx.helper.make_graph` and `make_model` would each copy all the weights.
+    """
 
     def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        self._model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="spotter")
+        self._model.opset_import.append(helper.make_opsetid("", OPSET))
+        self._graph = self._model.graph
+        self._graph.name = "detector"
 
     def add(self, op: str, *inputs: str, out: str | None = None, **attributes: int | float | str | list[int]) -> str:
         """Append a node with one output and return the output's name (`out` where given)."""
-        name = out or f"{op.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(op, inputs, [name], name, None, None, None, **attributes))
+        name = out or f"{op.lower()}_{len(self._graph.node)}"
+        self._graph.node.append(helper.make_node(op, inputs, [name], name, None, None, None, **attributes))
         return name
 
     def split(self, value: str, sizes: Sequence[int], axis: int) -> list[str]:
         """Append a Split of `value` into parts of `sizes` along `axis`; the parts' names."""
-        name = f"split_{len(self._nodes)}"
+        name = f"split_{len(self._graph.node)}"
         outputs = [f"{name}_{part}" for part in range(len(sizes))]
         lengths = self.integers(*sizes)
-        self._nodes.append(helper.make_node("Split", [value, lengths], outputs, name=name, axis=axis))
+        self._graph.node.append(helper.make_node("Split", [value, lengths], outputs, name=name, axis=axis))
         return outputs
 
     def constant(self, values: NDArray[np.generic]) -> str:
         """Append an initializer and return its name."""
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        name = f"constant_{len(self._graph.initializer)}"
+        tensor = self._graph.initializer.add()
+        tensor.name = name
+        tensor.dims.extend(values.shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
     def integers(self, *values: int) -> str:
@@ -61,13 +70,8 @@ class Graph:
 
     def model(self, *, height: int, width: int, anchors: int, classes: int) -> onnx.ModelProto:
         """The model under the contract of `shared.manifest`: `images` in; `boxes` and `scores` out."""
-        images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", height, width, 3])
-        boxes = helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", anchors, 4])
-        scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", anchors, classes])
-        graph = helper.make_graph(self._nodes, "detector", [images], [boxes, scores], self._constants)
-        return helper.make_model(
-            graph,
-            producer_name="spotter",
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
+        value = helper.make_tensor_value_info
+        self._graph.input.append(value("images", TensorProto.UINT8, ["N", height, width, 3]))
+        self._graph.output.append(value("boxes", TensorProto.FLOAT, ["N", anchors, 4]))
+        self._graph.output.append(value("scores", TensorProto.FLOAT, ["N", anchors, classes]))
+        return self._model

@@ -186,7 +186,7 @@ def _log_of_unearth() -> Iterator[list[str]]:
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage())
+            said.append(record.getMessage())
 
     logger, handler = logging.getLogger("unearth"), Keep(logging.WARNING)
     propagates = logger.propagate

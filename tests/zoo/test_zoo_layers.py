@@ -1,0 +1,156 @@
+"""Each darknet layer against OpenCV's importer, with random weights; and what is refused, with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from zoo_numpy import forward
+from zoo_random import layer_values, write_weights
+from zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
+
+from zoo import darknet
+from zoo.errors import CfgError
+
+CONV = "[convolutional] filters=8 size=3 stride=1 pad=1 batch_normalize=1 activation=leaky"
+HEAD = (
+    "[convolutional] filters=16 size=1 stride=1 pad=1 activation=linear "
+    "[yolo] mask=1,2 anchors=4,6,9,7,13,20 num=3 classes=3"
+)
+
+
+def network(*layers: str, width: int = 40, height: int = 28, head: str = HEAD) -> str:
+    return "\n".join(f"[net] width={width} height={height} channels=3 {' '.join(layers)} {head}".split())
+
+
+LAYERS = {
+    "conv 1x1": [CONV.replace("size=3", "size=1")],
+    "conv 5x5": [CONV.replace("size=3", "size=5")],
+    "conv even size": [CONV.replace("size=3", "size=4")],
+    "conv stride 2": [CONV.replace("stride=1", "stride=2")],
+    "conv stride 3, padding 2": [CONV.replace("stride=1", "stride=3").replace("pad=1", "padding=2")],
+    "conv without padding": [CONV.replace("pad=1", "pad=0")],
+    "conv without batch norm": [CONV.replace("batch_normalize=1", "batch_normalize=0")],
+    "conv in groups": [CONV, CONV.replace("pad=1", "pad=1 groups=4")],
+    "conv depthwise": [CONV, CONV.replace("pad=1", "pad=1 groups=8")],
+    "relu": [CONV.replace("leaky", "relu")],
+    "logistic": [CONV.replace("leaky", "logistic")],
+    "linear": [CONV.replace("leaky", "linear")],
+    "maxpool 2/2": [CONV, "[maxpool] size=2 stride=2"],
+    "maxpool 2/1": [CONV, "[maxpool] size=2 stride=1"],
+    "maxpool 3/2": [CONV, "[maxpool] size=3 stride=2"],
+    "maxpool 3/1": [CONV, "[maxpool] size=3 stride=1"],
+    "maxpool 13/1": [CONV, "[maxpool] size=13 stride=1"],
+    "upsample 2": [CONV, "[upsample] stride=2"],
+    "upsample 3": [CONV, "[upsample] stride=3"],
+    "route back": [CONV, CONV, "[route] layers=-2"],
+    "route from the first": [CONV, CONV, "[route] layers=0"],
+    "route of three": [CONV, CONV.replace("filters=8", "filters=4"), CONV, "[route] layers=-1,-2,0"],
+    "route group": [CONV, "[route] layers=-1 groups=2 group_id=1"],
+    "shortcut": [CONV, CONV, "[shortcut] from=-2 activation=linear"],
+    "shortcut leaky": [CONV, CONV, "[shortcut] from=-2 activation=leaky"],
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
+@pytest.mark.parametrize("size", [(40, 28), (37, 31)], ids=["even", "odd"])
+def test_layer_equals_opencv(layers: list[str], size: tuple[int, int], tmp_path: Path) -> None:
+    cfg = network(*layers, width=size[0], height=size[1])
+    weights = write_weights(tmp_path / "w.weights", layer_values(cfg))
+    images = pictures(2, *size)
+    assert_same(onnx_outputs(cfg, weights, images), opencv_outputs(cfg, weights, images))
+
+
+# What OpenCV reads otherwise or not at all: darknet's C, in NumPy, is the reference.
+ONLY_DARKNET = {
+    "maxpool with padding": [CONV, "[maxpool] size=3 stride=2 padding=1"],
+    "maxpool without padding": [CONV, "[maxpool] size=3 stride=2 padding=0"],
+    "maxpool that skips": [CONV, "[maxpool] size=2 stride=3"],
+    "maxpool of one": [CONV, "[maxpool] size=1 stride=2"],
+    "route groups of two layers": [CONV, CONV, "[route] layers=-1,-2 groups=2 group_id=0"],
+    "default activation": [CONV.replace("activation=leaky", "")],
+}
+
+
+@pytest.mark.parametrize("layers", ONLY_DARKNET.values(), ids=ONLY_DARKNET.keys())
+def test_layer_equals_darknet_arithmetic(layers: list[str], tmp_path: Path) -> None:
+    for width, height in ((20, 14), (19, 15)):
+        cfg = network(*layers, width=width, height=height)
+        values = layer_values(cfg)
+        images = pictures(2, width, height)
+        weights = write_weights(tmp_path / "w.weights", values)
+        assert_same(onnx_outputs(cfg, weights, images), forward(cfg, values, images))
+
+
+def test_scaled_upsample(tmp_path: Path) -> None:
+    plain = network(CONV, "[upsample] stride=2", CONV.replace("leaky", "linear").replace("batch_normalize=1", ""))
+    values = layer_values(plain)
+    doubled = [dict(layer) for layer in values]
+    doubled[2]["kernel"] = doubled[2]["kernel"] * np.float32(2)
+    images = pictures(1, 40, 28)
+    expected = onnx_outputs(plain, write_weights(tmp_path / "a.weights", doubled), images)
+    scaled = plain.replace("[upsample]\nstride=2", "[upsample]\nstride=2\nscale=2")
+    assert_same(onnx_outputs(scaled, write_weights(tmp_path / "b.weights", values), images), expected)
+
+
+def test_several_heads_and_stretched_centres(tmp_path: Path) -> None:
+    second = HEAD.replace("mask=1,2", "mask=0,2 scale_x_y=1.2")
+    cfg = network(CONV, CONV.replace("stride=1", "stride=2"), HEAD, "[route] layers=0", head=second)
+    values = layer_values(cfg)
+    weights = write_weights(tmp_path / "w.weights", values)
+    images = pictures(3, 40, 28)
+    found = onnx_outputs(cfg, weights, images)
+    assert found[0].shape == (3, 2 * (20 * 14 + 40 * 28), 4)
+    assert_same(found, forward(cfg, values, images))
+    assert_same(found, opencv_outputs(cfg, weights, images))
+
+
+REFUSED = {
+    "[reorg3d]\nstride=2": "[reorg3d] is not a supported layer",
+    "[convolutional]\nactivation=gelu": "activation=gelu is not supported",
+    "[convolutional]\ndilation=2": "dilation=2 is not supported",
+    "[convolutional]\nfilters=x": "filters=x is not a whole number",
+    "[convolutional]\nfilters=0": "filters=0 is outside",
+    "[convolutional]\nsize=99": "leaves nothing",
+    "[convolutional]\nfilters=8\ngroups=2": "groups=2 does not divide",
+    "[maxpool]\nsize=99\npadding=0": "leaves nothing",
+    "[maxpool]\nsize=2\npadding=8": "padding=8 is too large",
+    "[route]\nlayers=-5": "refers to layer -5",
+    "[route]\nlayers=7": "refers to layer 7",
+    "[route]\nstride=2": "names no layers",
+    "[route]\nlayers=-1\ngroups=2": "does not divide",
+    "[shortcut]\nfrom=-1,-1": "exactly one layer",
+    "[upsample]\nstride=-2": "outside",
+    "[upsample]\nscale=big": "not a list of numbers",
+    "[yolo]\nclasses=80\nanchors=1,2": "needs 1 anchors x (5 + 80 classes)",
+    "[yolo]\nclasses=80\nanchors=1,2\nnum=3": "num=3 needs 6 values",
+    "[yolo]\nclasses=80\nanchors=1,2\nmask=1": "names an anchor outside",
+    "[yolo]\nnew_coords=1": "new_coords=1 is not supported",
+}
+
+
+@pytest.mark.parametrize(("layer", "reason"), REFUSED.items())
+def test_refused_layer_is_named_with_its_line(layer: str, reason: str, tmp_path: Path) -> None:
+    cfg = f"[net]\nwidth=32\nheight=32\n\n# the layer:\n[maxpool]\nsize=2\n\n{layer}\n"
+    (tmp_path / "w.weights").write_bytes(bytes(4 * 100_000))
+    with pytest.raises(CfgError) as caught:
+        darknet.convert(cfg, tmp_path / "w.weights")
+    assert reason in str(caught.value)
+    assert str(caught.value).startswith("cfg line 9: ")
+
+
+def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.weights").write_bytes(bytes(4 * 100_000))
+    for layers, reason in (
+        (f"{CONV} [maxpool] size=2 stride=2 [route] layers=-1,-2", "joins layers of different sizes"),
+        (f"{CONV} [maxpool] size=2 stride=2 [shortcut] from=-2", "joins layers of different shapes"),
+        (f"{HEAD} [route] layers=-1", "which is a detection head"),
+        (f"{CONV}", "no detection head"),
+        (
+            f"{HEAD} [route] layers=-2 {HEAD.replace('classes=3', 'classes=2').replace('=16', '=14')}",
+            "different numbers",
+        ),
+    ):
+        with pytest.raises(CfgError, match=reason):
+            darknet.convert(network(layers, head=""), tmp_path / "w.weights")
