@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 
 from shared.errors import BadJson, FieldError, InvalidRequest, UnsupportedMedia
 from shared.ids import upload_id
@@ -95,8 +95,8 @@ def _decode(text: str, field: str, most: int) -> bytes:
 async def _from_form(request: Request, max_pictures: int, max_image_bytes: int) -> Submission:
     try:
         form = await request.form(max_files=max_pictures, max_fields=MAX_FIELDS)
-    except MultiPartException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.message}") from None
+    except HTTPException as error:  # what Starlette makes of a MultiPartException inside an application
+        raise InvalidRequest(f"The form cannot be read: {error.detail}") from None
     files: list[tuple[bytes, str | None]] = []
     fields: list[tuple[str, str]] = []
     try:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 _BY_HTTP_STATUS: dict[int, type[SpotterError]] = {
+    400: errors.BadRequest,
     404: errors.RouteNotFound,
     405: errors.MethodNotAllowed,
     413: errors.BodyTooLarge,

@@ -123,7 +123,7 @@ def _serve(settings: Settings, name: str, stack: ExitStack) -> Served:
     )
     engine.warm_up(settings.max_batch)
     batcher = Batcher(engine.run, settings.max_batch, capacity=settings.concurrency * settings.chunk)
-    stack.callback(batcher.close)
+    stack.callback(batcher.close, settings.infer_timeout_s)
     logger.info(
         "model ready",
         extra={

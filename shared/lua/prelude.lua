@@ -51,7 +51,7 @@ local function end_job(id, status)
     local event = 'job.' .. status
     for _, wanted in ipairs(hook.events) do
       if wanted == event then
-        local name = id .. '_' .. status
+        local name = id .. '.' .. event
         redis.call('HSET', hook_key(name), 'job', id, 'event', event, 'url', hook.url, 'at', NOW, 'tries', 0)
         redis.call('ZADD', HOOKS, NOW, name)
       end

@@ -275,7 +275,7 @@ def test_a_webhook_is_due_once_the_job_ends_and_comes_back_until_settled(store: 
         (held,) = take(store)
         store.run(finish(held, outcome(), BY))
     (due,) = store.run(due_hooks(10, 60))
-    assert (due.name, due.job, due.event, due.tries) == (f"{told.id}_succeeded", told.id, "job.succeeded", 0)
+    assert (due.name, due.job, due.event, due.tries) == (f"{told.id}.job.succeeded", told.id, "job.succeeded", 0)
     assert store.run(due_hooks(10, 60)) == []  # leased
     store.run(settle_hook(due.name, log="{}", state="pending", next_try_s=0))
     assert store.run(hooks_due()) == 1

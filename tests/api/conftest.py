@@ -1,0 +1,100 @@
+"""A real API: uvicorn in a thread on a real socket, over the session's Valkey. Tests play the worker on the store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+import redis
+import uvicorn
+from ports import free_port
+from store_samples import BY, good
+
+from api.main import create_app
+from shared.schema import Claim, PictureResult, ServedModel, WorkerReport
+from shared.settings import Settings
+from shared.steps import announce, claim, finish
+from shared.store import JobStore
+
+Serve = Callable[..., httpx.Client]
+
+
+@pytest.fixture
+def serve(redis_url: str) -> Iterator[Serve]:
+    """Start an API with the given settings; returns a client on it. All are stopped at the end."""
+    running: list[tuple[uvicorn.Server, threading.Thread, httpx.Client]] = []
+
+    def start(**changes: object) -> httpx.Client:
+        fields: dict[str, object] = {"redis_url": redis_url, "default_model": "m", "sweep_s": 60.0}
+        app = create_app(Settings(**(fields | changes)))  # type: ignore[arg-type]
+        port = free_port()
+        server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=2)
+        )
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        running.append((server, thread, client))
+        deadline = time.monotonic() + 10
+        while not server.started:
+            assert thread.is_alive(), "the API did not start"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return client
+
+    yield start
+    for server, thread, client in running:
+        client.close()
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive(), "the API did not stop"
+
+
+@pytest.fixture
+def api(serve: Serve) -> httpx.Client:
+    """An API with default settings."""
+    return serve()
+
+
+class Worker:
+    """Plays a worker on the store, without any model."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def announce(self, model: str = "m") -> None:
+        served = ServedModel(
+            name=model, version="1", sha256="0" * 64, labels=("dog", "cat"), frame=(416, 416), provider="cpu",
+            precision="fp32", max_batch=8,
+        )  # fmt: skip
+        stages = {"infer_ms": {"counts": [0] * 14 + [1], "sum_ms": 40_000.0}}
+        self._store.run(
+            announce(
+                WorkerReport(
+                    worker="w1", host="h", pid=1, started_ms=1, progress_ms=1, busy=2, models=(served,), stages=stages
+                )
+            )
+        )
+
+    def take(self, most: int = 1) -> list[Claim]:
+        return self._store.run(claim("m", most, 30))
+
+    def finish(self, held: Claim, result: PictureResult | None = None) -> None:
+        assert self._store.run(finish(held, result or good(held.index), BY)) is not None
+
+    def finish_all(self) -> int:
+        count = 0
+        while claims := self.take(16):
+            for held in claims:
+                self.finish(held)
+                count += 1
+        return count
+
+
+@pytest.fixture
+def worker(client: redis.Redis) -> Worker:
+    """A worker under the test's control."""
+    return Worker(JobStore(client))
