@@ -16,6 +16,16 @@ job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000)
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "botocore",
+    "urllib3",
+    "PIL",
+    "celery.redirected",
+    "celery.worker.strategy",  # a line for each token
+    "celery.app.trace",
+)
 _LONGEST = 2000  # characters of one value: a hostile text must not fill the log
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
@@ -54,8 +64,11 @@ def start_logging(process: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "botocore", "urllib3", "PIL", "celery.redirected"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel("WARNING")
+    for own in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # uvicorn brings handlers for plain text
+        logging.getLogger(own).handlers.clear()
+        logging.getLogger(own).propagate = True
 
 
 class Stages:

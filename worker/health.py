@@ -42,7 +42,8 @@ def main() -> int:
         settings = load()
         with connect(settings.redis_url.get_secret_value(), "health") as client:
             store = JobStore(client)
-            reason = why_unhealthy(store.run(workers()), store.run(backlog()), socket.gethostname(), time.time())
+            live, behind = store.run(workers()), store.run(backlog())
+            reason = why_unhealthy(live, behind, socket.gethostname(), time.time())
     except (StartupError, Overloaded) as error:
         reason = error.detail
     if reason:

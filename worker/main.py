@@ -10,10 +10,12 @@ import os
 import socket
 import sys
 import time
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from shared import manifest
 from shared.blobs import LargeBlobs
@@ -190,6 +192,8 @@ def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Wake
 
 def _consume(celery: Celery, queues: list[str], concurrency: int, detector: Detector, name: str) -> int:
     """Take tokens until SIGTERM or SIGINT; then finish what runs and give the rest back to the broker."""
+    # Celery warns of root because of pickled messages; this app takes JSON alone.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is set up already; Celery keeps off
     signals.worker_shutting_down.connect(lambda **_: detector.draining.set(), weak=False)
     celery.conf.task_queues = [declare(queue) for queue in queues]

@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 def register(app: Celery, detector: Detector, deliveries: Deliveries | None) -> None:
     """Bind the tasks to what they work with; called once by the composition root."""
 
-    @app.task(name=DETECT_TASK, ignore_result=True)
     def detect(model: str) -> None:
         # Whoever can write to the broker can send anything: only a name gets further.
         if isinstance(model, str) and NAME.fullmatch(model):
@@ -26,7 +25,6 @@ def register(app: Celery, detector: Detector, deliveries: Deliveries | None) -> 
         else:
             logger.warning("malformed token dropped")
 
-    @app.task(name=DELIVER_TASK, ignore_result=True)
     def deliver() -> None:
         if deliveries is None:
             return
@@ -34,3 +32,6 @@ def register(app: Celery, detector: Detector, deliveries: Deliveries | None) -> 
             deliveries.poke()
         except Overloaded as error:
             logger.warning("no deliveries taken", extra={"error": repr(error)})
+
+    app.task(name=DETECT_TASK, ignore_result=True)(detect)
+    app.task(name=DELIVER_TASK, ignore_result=True)(deliver)

@@ -1,0 +1,77 @@
+"""A local stack for one bench: `spotter up` in a process of its own, on a free port, gone at the end."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+READY_S = 60.0
+
+
+class Stack:
+    """`with Stack(folder, models, "fp32") as stack:` is ready to take jobs on 127.0.0.1:`stack.port`."""
+
+    def __init__(self, folder: Path, models: Path, precision: str = "auto", **settings: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._log = folder / "stack.log"
+        self._command = [sys.executable, "-m", "spotter.cli", "up", "--port", str(self.port), "--data",
+                         str(folder / "data"), "--models-dir", str(models)]  # fmt: skip
+        self._env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING"}
+        self._env |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Stack:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + READY_S
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._stop()
+                raise RuntimeError(f"the stack did not start:\n{self._log.read_text()}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    @property
+    def pid(self) -> int:
+        """Of `spotter up` itself."""
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """Everything that the processes printed so far."""
+        return self._log.read_text()
+
+    def _ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _stop(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
