@@ -24,7 +24,6 @@ READ_S = 15.0
 ANSWER_S = 6.0  # name look-up, connection, TLS and the first header together
 WHOLE_S = 1800.0
 ATTEMPTS = 3  # in a row that bring nothing new; whatever makes progress goes on until WHOLE_S
-_CHUNK = 1 << 20
 
 
 class SourceFailed(Exception):
@@ -164,7 +163,7 @@ def _continue(
         if stated.isdigit() and done + int(stated) != file.size:
             raise SourceFailed(f"has {done + int(stated)} bytes, expected {file.size}")
         with part.open("ab" if done else "wb") as stream:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():  # as it comes: a chunk size would lose what it gathers at a break
                 done += len(chunk)
                 if done > file.size:
                     raise SourceFailed(f"has more than the expected {file.size} bytes")

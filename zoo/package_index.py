@@ -9,6 +9,7 @@ import base64
 import logging
 import mimetypes
 import netrc
+import os
 import ssl
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -173,7 +174,7 @@ class _IndexAuth(httpx.Auth):
 
 def _from_netrc(host: str) -> tuple[str, str] | None:
     try:
-        found = netrc.netrc().authenticators(host)
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return None  # no file, or one that is not ours to judge: the index says 401 if it wanted credentials
     return (found[0], found[2] or "") if found else None

@@ -30,6 +30,7 @@ def test_whole_network_equals_opencv(topology: str, size: tuple[int, int], tmp_p
     found = onnx_outputs(cfg, weights, images)
     assert np.ptp(found[1]) > 0.2, "the random network must say something"
     assert_same(found, opencv_outputs(cfg, weights, images))
+    weights.unlink()  # up to 250 MB, and pytest keeps the folders of three runs
 
 
 @st.composite
