@@ -3,10 +3,10 @@
     python -m bench.throughput [--jobs 400] [--clients 16] [--rounds 3] [--image tests/pictures/dog.jpg]
 
 Single-picture jobs (upload as the raw body) over HTTP into a local stack that this bench starts: a real server process
-for the store, the API and one worker. Closed loop: each of the clients sends, follows the job to its end by long-polling
+for the store, the API and one worker. Closed loop: each of the clients sends, waits for the finished job
 (`Prefer: wait`), and sends the next. Beside it, in the same run and in turn with it, the bare loop: the same decode,
-fit, model run and selection in one process without any service, pipelined over as many threads as the worker has, so that
-it too fills the cores and forms batches. The ratio of the two is the answer; rates alone depend on the machine.
+fit, model run and selection in one process without any service, pipelined over as many threads as the worker has, so
+that it too fills the cores and forms batches. The ratio of the two is the answer; rates alone depend on the machine.
 
 The clients run in a process of their own, which takes some of the same cores: the service pays for its load generator.
 The last line is one JSON document.

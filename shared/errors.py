@@ -33,7 +33,7 @@
     |  |- InferenceFailed         inference_failed    (retryable)
     |  |- Poison                  poison
     |  `- Internal                internal
-    `- StartupError             a process cannot start: the reason, and what to do next
+    `- StartupError             startup: a process cannot start; the reason, and what to do next
 
 `code` is stable: clients may compare it. `title` never changes for a code; `detail` says what happened this time and
 what to do next, and never holds a secret, a resolved address or a foreign server's words.

@@ -1,0 +1,113 @@
+"""Tokens: published without waiting, counted at the broker, topped up by the sweeper."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from celery import Celery
+from ports import free_port
+from store_samples import accepting, spec
+
+from shared.queue import DELIVER_QUEUE, Waker, create_celery, depth, detect_queue, tokens_for
+from shared.schema import Webhook
+from shared.steps import cancel, claim
+from shared.store import PREFIX, JobStore
+from shared.sweeper import Sweeper
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    app = create_celery(redis_url)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def waker(app: Celery) -> Iterator[Waker]:
+    waker = Waker(app)
+    waker.start()
+    yield waker
+    waker.stop()
+
+
+@pytest.fixture
+def sweeper(store: JobStore, app: Celery, waker: Waker) -> Sweeper:
+    return Sweeper(store, app, waker, holder="test", interval_s=0.05, max_attempts=3, chunk=16)
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.01)
+
+
+def test_tokens_arrive_in_the_queue_of_their_model(app: Celery, waker: Waker) -> None:
+    assert depth(app, detect_queue("m")) == 0
+    waker.wake_detect("m", 3)
+    waker.wake_detect("other", 1)
+    waker.wake_deliver()
+    until(lambda: depth(app, DELIVER_QUEUE) == 1)
+    assert depth(app, detect_queue("m")) == 3
+    assert depth(app, detect_queue("other")) == 1
+
+
+def test_no_tokens_for_no_pictures() -> None:
+    assert tokens_for(0, 16) == 0
+    assert tokens_for(1, 16) == 1
+    assert tokens_for(10_000, 16) < 10_000 / 16 + 40
+
+
+def test_a_waker_without_a_broker_blocks_nobody(redis_url: str) -> None:
+    app = create_celery(f"redis://127.0.0.1:{free_port()}/0")
+    waker = Waker(app)
+    waker.start()
+    start = time.monotonic()
+    for _ in range(20_000):
+        waker.wake_deliver()
+    assert time.monotonic() - start < 2
+    assert waker._inbox.qsize() <= waker._CAPACITY
+    app.close()
+
+
+def test_the_sweeper_brings_back_lost_tokens_and_no_more_than_that(
+    store: JobStore, app: Celery, sweeper: Sweeper, client: redis.Redis
+) -> None:
+    for _ in range(5):
+        store.run(accepting(spec()))
+    store.run(accepting(spec(100)))
+    sweeper.sweep_once()
+    until(lambda: depth(app, detect_queue("m")) >= 6)
+    full = 6 + tokens_for(99, 16)
+    until(lambda: depth(app, detect_queue("m")) >= full - 1)
+    before = depth(app, detect_queue("m"))
+    sweeper.sweep_once()
+    assert depth(app, detect_queue("m")) == before  # enough is enough
+    client.delete(detect_queue("m"))
+    sweeper.sweep_once()
+    until(lambda: depth(app, detect_queue("m")) == before)
+
+
+def test_the_sweeper_runs_by_itself_and_takes_back_what_a_dead_worker_held(
+    store: JobStore, app: Celery, sweeper: Sweeper
+) -> None:
+    store.run(accepting(spec()))
+    (held,) = store.run(claim("m", 1, 0.05))
+    sweeper.start()
+    until(lambda: depth(app, detect_queue("m")) == 1)
+    (again,) = store.run(claim("m", 1, 30))
+    assert (again.index, again.fence) == (held.index, 2)
+    sweeper.stop()
+
+
+def test_due_webhooks_get_a_token(store: JobStore, app: Celery, sweeper: Sweeper) -> None:
+    job = spec(webhook=Webhook(url="https://example.com/hook", events=("job.canceled",)))
+    store.run(accepting(job))
+    store.run(cancel(job.id))
+    sweeper.sweep_once()
+    until(lambda: depth(app, DELIVER_QUEUE) == 1)
+    assert store.run(cancel(job.id)) == "canceled"
+    assert PREFIX == "spotter:"

@@ -1,0 +1,295 @@
+"""The way of a picture through the worker: real store, real pictures, a faked device."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pytest
+import redis
+from numpy.typing import NDArray
+from PIL import Image
+from store_samples import BY, good, spec
+
+from shared import observe
+from shared.blobs import drawn_blob
+from shared.errors import FetchFailed, InferenceFailed, StoreUnavailable
+from shared.manifest import Frame, Manifest, Origin
+from shared.schema import JobSpec, Options, StoredSource, UploadSource, Webhook
+from shared.steps import accept, cancel, claim, finish, hand_back
+from shared.store import PREFIX, JobStore
+from shared.views import Snapshot, backlog, blob, view
+from worker.batcher import Batcher
+from worker.detect import Detector, Limits, Served
+from worker.image import Decoder
+from worker.leases import Leases
+from worker.output import Output
+
+MANIFEST = Manifest(
+    name="m",
+    version="7",
+    sha256="a" * 64,
+    labels=("dog", "cat"),
+    frame=Frame(width=32, height=32),
+    origin=Origin(source="test", licence="none"),
+)
+BOX = (0.25, 0.25, 0.75, 0.5)
+
+
+def picture(width: int = 80, height: int = 60) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), "green").save(out, "PNG")
+    return out.getvalue()
+
+
+class Device:
+    """Finds one dog of 0.9 in every frame, or does what `act` says."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.act: Callable[[], None] = lambda: None
+
+    def __call__(self, frames: NDArray[np.uint8], /) -> Output:
+        self.batches.append(len(frames))
+        self.act()
+        n = len(frames)
+        boxes = np.tile(np.array(BOX, np.float32), (n, 1, 1))
+        scores = np.tile(np.array([0.9, 0.1], np.float32), (n, 1, 1))
+        return Output(boxes, scores, None)
+
+
+class Fetched:
+    """Answers uploads from a mapping: bytes, or an error to raise."""
+
+    def __init__(self, found: Mapping[str, bytes | Exception]) -> None:
+        self.found = dict(found)
+        self.before: Callable[[], None] = lambda: None
+
+    def fetch(self, source: StoredSource) -> bytes:
+        self.before()
+        assert isinstance(source, UploadSource)
+        found = self.found.get(source.upload, self.found.get("*"))
+        if isinstance(found, Exception):
+            raise found
+        assert found is not None
+        return found
+
+
+class Tokens:
+    """Counts wake-ups."""
+
+    delivers = 0
+
+    def wake_deliver(self) -> None:
+        self.delivers += 1
+
+
+class Bench:
+    """A detector with everything around it."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.store, self.device, self.sources, self.tokens = store, Device(), Fetched({"*": picture()}), Tokens()
+        self.leases = Leases(store, 30)
+        self.batcher = Batcher(self.device, 8, capacity=64)
+        served = Served(MANIFEST, self.batcher, "cpu", "fp32")
+        self.stages = observe.Stages()
+        self.detector = Detector(
+            store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), {"m": served}, None, self.tokens,  # type: ignore[arg-type]
+            self.stages, Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0, blob_inline_bytes=1 << 20),
+        )  # fmt: skip
+
+    def send(self, total: int = 1, **changes: object) -> JobSpec:
+        job = spec(total, **changes)
+        sources = [UploadSource(upload=f"upl_{k:020d}", id=f"p{k}") for k in range(total)]
+        self.store.run(accept(job, sources, queue_limit=100_000))
+        return job
+
+    def seen(self, job: JobSpec) -> Snapshot:
+        (snapshot,) = self.store.run(view([job.id], inline_results=100))
+        assert snapshot is not None
+        return snapshot
+
+
+@pytest.fixture
+def bench(store: JobStore) -> Iterator[Bench]:
+    bench = Bench(store)
+    yield bench
+    bench.batcher.close(5)
+
+
+def test_a_picture_goes_from_bytes_to_boxes_in_its_own_pixels(bench: Bench) -> None:
+    job = bench.send()
+    bench.detector.detect("m")
+    snapshot = bench.seen(job)
+    assert snapshot.view.status == "succeeded"
+    assert (snapshot.view.model.version, snapshot.view.model.sha256) == ("7", "a" * 64)
+    assert snapshot.view.results is not None
+    (result,) = snapshot.view.results
+    assert (result.id, result.image and (result.image.width, result.image.height)) == ("p0", (80, 60))
+    assert result.detections is not None
+    (found,) = result.detections
+    assert (found.label, found.class_id) == ("dog", 0)
+    assert found.confidence == pytest.approx(0.9, abs=1e-4)
+    assert (found.box.x, found.box.y, found.box.width, found.box.height) == pytest.approx((20, 15, 40, 15))
+    timings = result.timings
+    assert timings is not None
+    assert (timings.batch_size, timings.provider, timings.precision) == (1, "cpu", "fp32")
+    parts = timings.queue_ms + timings.fetch_ms + timings.decode_ms + timings.infer_ms + timings.select_ms
+    assert parts <= timings.total_ms + 1
+    assert bench.stages.snapshot()["infer_ms"]["sum_ms"] > 0
+    assert bench.leases.busy == 0
+
+
+def test_a_token_without_work_or_of_a_foreign_model_does_nothing(bench: Bench) -> None:
+    bench.detector.detect("m")
+    bench.send(model="other")
+    bench.detector.detect("other")
+    assert bench.device.batches == []
+
+
+def test_a_bulk_job_is_taken_in_chunks_that_meet_in_the_batcher(bench: Bench) -> None:
+    job = bench.send(64)
+
+    def busy_until_others_wait() -> None:
+        deadline = time.monotonic() + 5
+        while not bench.batcher.waiting and len(bench.device.batches) == 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    bench.device.act = busy_until_others_wait
+    bench.detector.detect("m")
+    assert bench.seen(job).view.counts.succeeded == 8
+    assert max(bench.device.batches) > 1
+    while bench.store.run(backlog()):
+        bench.detector.detect("m")
+    final = bench.seen(job)
+    assert final.view.status == "succeeded"
+    assert [result.id for result in final.view.results or ()] == [f"p{k}" for k in range(64)]
+
+
+def test_each_picture_fails_by_itself(bench: Bench) -> None:
+    bench.sources.found = {
+        "upl_" + "0" * 19 + "0": b"not a picture",
+        "upl_" + "0" * 19 + "1": FetchFailed("The other side broke off."),
+        "upl_" + "0" * 19 + "2": RuntimeError("a bug"),
+        "*": picture(),
+    }
+    job = bench.send(4)
+    for _ in range(4):
+        bench.detector.detect("m")
+    results = bench.seen(job).view.results or ()
+    assert [result.error.code if result.error else None for result in results] == [
+        "invalid_image", "fetch_failed", "internal", None,
+    ]  # fmt: skip
+    assert "bug" not in str(results[2].error)
+    assert bench.seen(job).view.status == "succeeded"
+
+
+def test_a_device_that_fails_is_an_inference_failure(bench: Bench) -> None:
+    def broken() -> None:
+        raise InferenceFailed
+
+    bench.device.act = broken
+    job = bench.send()
+    bench.detector.detect("m")
+    (result,) = bench.seen(job).view.results or ()
+    assert result.error is not None
+    assert result.error.code == "inference_failed"
+    assert bench.seen(job).view.status == "failed"
+
+
+def test_the_drawn_picture_is_there_before_the_job_is_done(bench: Bench) -> None:
+    job = bench.send(options=Options(draw=True))
+    bench.detector.detect("m")
+    data = bench.store.run(blob(drawn_blob(job.id, 0)))
+    assert data is not None
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.size) == ("JPEG", (80, 60))
+
+
+def test_a_picture_whose_job_is_canceled_meanwhile_is_not_written(bench: Bench) -> None:
+    job = bench.send()
+    bench.device.act = lambda: bench.store.run(cancel(job.id)) and None
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "canceled"
+    assert (bench.seen(job).view.results or ())[0].detections is None
+
+
+def test_a_lease_that_was_lost_meanwhile_writes_nothing(bench: Bench, client: redis.Redis) -> None:
+    job = bench.send()
+
+    def taken_over() -> None:
+        (held,) = bench.leases._held.values()
+        bench.store.run(hand_back([held]))
+        (second,) = bench.store.run(claim("m", 1, 30))
+        bench.store.run(finish(second, good(), BY))
+
+    bench.device.act = taken_over
+    bench.detector.detect("m")
+    assert bench.seen(job).view.model == BY
+    assert client.hget(PREFIX + "stats", "pictures:m:ok") == b"1"
+
+
+def test_a_store_that_is_away_ends_no_picture(bench: Bench) -> None:
+    """Neither as failed nor as done: the lease runs out, and another claim does the work."""
+    job = bench.send()
+    bench.sources.found = {"*": StoreUnavailable()}
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "running"
+    assert bench.leases.busy == 0
+
+
+def test_a_short_outage_at_the_commit_is_ridden_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.send()
+    real, failures = bench.store.run, iter(range(2))
+
+    def flaky(call: object) -> object:
+        if getattr(call, "script", "") == "finish" and next(failures, None) is not None:
+            raise StoreUnavailable
+        return real(call)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench.store, "run", flaky)
+    bench.detector.detect("m")
+    monkeypatch.undo()
+    assert bench.seen(job).view.status == "succeeded"
+
+
+def test_a_draining_worker_finishes_one_and_hands_back_the_rest(bench: Bench) -> None:
+    job = bench.send(64)
+    bench.sources.before = bench.detector.draining.set
+    bench.detector.detect("m")
+    counts = bench.seen(job).view.counts
+    assert (counts.succeeded, counts.running, counts.queued) == (1, 0, 63)
+    bench.detector.detect("m")
+    assert bench.seen(job).view.counts == counts
+
+
+def test_an_ended_job_with_a_webhook_wakes_the_deliveries(bench: Bench) -> None:
+    bench.send(webhook=Webhook(url="https://example.com/hook"))
+    bench.detector.detect("m")
+    assert bench.tokens.delivers == 1
+
+
+def test_heartbeats_keep_a_slow_picture_and_drop_a_canceled_one(store: JobStore, client: redis.Redis) -> None:
+    leases = Leases(store, 0.6)
+    leases.start()
+    kept, dropped = spec(), spec()
+    for job in (kept, dropped):
+        store.run(accept(job, [UploadSource(upload="upl_" + "0" * 20)], queue_limit=10))
+    claims = [store.run(claim("m", 1, 0.6))[0] for _ in range(2)]
+    (mine,) = (one for one in claims if one.job.id == kept.id)
+    (other,) = (one for one in claims if one.job.id == dropped.id)
+    with leases.holding(claims):
+        store.run(cancel(dropped.id))
+        deadline = time.monotonic() + 5
+        while not leases.lost(other):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        first = client.zscore(PREFIX + "leases", f"{kept.id}/0")
+        while client.zscore(PREFIX + "leases", f"{kept.id}/0") == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert not leases.lost(mine)
+    leases.stop()
