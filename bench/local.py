@@ -23,7 +23,7 @@ class Stack:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self._log = folder / "stack.log"
-        self._command = [sys.executable, "-m", "spotter.cli", "up", "--port", str(self.port), "--data",
+        self._command = [sys.executable, "-m", "spotter", "up", "--port", str(self.port), "--data",
                          str(folder / "data"), "--models-dir", str(models)]  # fmt: skip
         self._env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING"}
         self._env |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
@@ -50,6 +50,12 @@ class Stack:
         """Of `spotter up` itself."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of `spotter up`; None while it runs."""
+        assert self._process is not None
+        return self._process.returncode
 
     def log(self) -> str:
         """Everything that the processes printed so far."""

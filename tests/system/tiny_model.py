@@ -1,0 +1,53 @@
+"""A real model of the contract, small enough to convert in a blink: a darknet network with random weights."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from shared.manifest import Origin
+from zoo.darknet import convert
+from zoo.repository import install
+
+LABELS = ("dog", "cat", "kite")
+CFG = """
+[net]
+width=64
+height=64
+channels=3
+
+[convolutional]
+filters=8
+size=3
+stride=4
+pad=1
+activation=leaky
+
+[convolutional]
+filters=16
+size=1
+stride=1
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=10,14, 23,27
+classes=3
+num=2
+"""
+FILTERS = ((8, 3, 3), (16, 8, 1))
+
+
+def make_models(folder: Path, name: str = "yolov3-tiny") -> Path:
+    """A repository with one model."""
+    rng = np.random.default_rng(1)
+    weights = folder / "tiny.weights"
+    arrays = [(rng.normal(0, 0.3, n), rng.normal(0, 0.3, n * c * k * k)) for n, c, k in FILTERS]
+    values = np.concatenate([part for pair in arrays for part in pair]).astype("<f4")
+    weights.write_bytes(struct.pack("<3iq", 0, 2, 0, 0) + values.tobytes())
+    converted = convert(CFG, weights)
+    origin = Origin(source="made by a test", licence="none")
+    install(folder / "models", name, converted.model, labels=LABELS, frame=converted.frame, origin=origin)
+    return folder / "models"
