@@ -1,0 +1,19 @@
+"""What users import and type: the SDK (`from spotter import Spotter`), the local stack and the `spotter` command."""
+
+from spotter.client import Spotter
+from spotter.errors import SpotterApiError, SpotterClientError, SpotterTimeout, SpotterUnreachable
+from spotter.job import Box, Counts, Detection, Failure, Job, Picture
+
+__all__ = [
+    "Box",
+    "Counts",
+    "Detection",
+    "Failure",
+    "Job",
+    "Picture",
+    "Spotter",
+    "SpotterApiError",
+    "SpotterClientError",
+    "SpotterTimeout",
+    "SpotterUnreachable",
+]

@@ -96,7 +96,7 @@ class Spotter:
         options = {name: given.pop(name) for name in OPTIONS & set(given)}
         if options:
             given["options"] = options
-        if any(_is_address(one) for one in pictures):
+        if any(is_address(one) for one in pictures):
             sources = [_as_source(one) for one in pictures]
             body = {"image": sources[0]} if len(sources) == 1 else {"images": sources}
             response = self._send("POST", "/jobs", wait_s, headers=headers, json={**body, **given})
@@ -169,17 +169,16 @@ class Spotter:
             SpotterApiError: a filter is not valid.
             SpotterUnreachable: the service cannot be reached.
         """
-        url, query = "/jobs", {**filters, "limit": str(min(limit, PAGE))}
+        query = {**filters, "limit": str(min(limit, PAGE))}
         left = limit
         while left > 0:
-            response = self._send("GET", url, params=query)
-            for one in response.json()["jobs"][:left]:
+            page = self._send("GET", "/jobs", params=query).json()
+            for one in page["jobs"][:left]:
                 left -= 1
                 yield Job.from_json(one)
-            following = response.links.get("next")
-            if following is None:
+            if page["next"] is None:
                 return
-            url, query = following["url"], {}
+            query["after"] = page["next"]
 
     def picture(self, job_id: str, index: int = 0, draw: bool = True, media_type: str = "image/jpeg") -> bytes:
         """The picture with its boxes drawn (the job needs the option `draw`), or with `draw=False` the stored upload.
@@ -203,9 +202,6 @@ class Spotter:
         return listed
 
     def _send(self, method: str, path: str, wait_s: float = 0, **arguments: Any) -> httpx.Response:  # noqa: ANN401
-        query = {key: value for key, value in arguments.pop("params", {}).items() if value != ""}
-        if query:
-            arguments["params"] = query  # httpx drops the query of `path` where this is given at all
         timeout = httpx.Timeout(self._timeout_s, read=self._timeout_s + wait_s)
         try:
             response = self._http.request(method, path, timeout=timeout, **arguments)
@@ -238,12 +234,13 @@ def _problem(response: httpx.Response) -> SpotterApiError:
 
 
 def _as_source(picture: Source) -> dict[str, str]:
-    if isinstance(picture, str) and _is_address(picture):
+    if isinstance(picture, str) and is_address(picture):
         return {"s3" if picture.lower().startswith("s3:") else "url": picture}
     return {"base64": base64.b64encode(_named_bytes(picture)[1]).decode()}
 
 
-def _is_address(picture: Source) -> bool:
+def is_address(picture: Source) -> bool:
+    """Whether the service fetches the picture itself, so that it need not be read here."""
     return isinstance(picture, str) and picture.lower().startswith(("http://", "https://", "s3://"))
 
 

@@ -1,0 +1,165 @@
+"""The `spotter` command: arguments in, tables and one-sentence errors out. Exit codes: 0 done, 1 failed, 2 no service.
+
+Heavy modules are imported where a command needs them, so that `spotter --help` is quick and an installation without
+the local stack or the zoo still detects.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spotter import show
+from spotter.errors import SpotterClientError, SpotterUnreachable, StackError
+
+DEFAULT_MODEL = "yolov3-tiny"
+FAILED, NO_SERVICE = 1, 2
+
+app = typer.Typer(name="spotter", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+models = typer.Typer(no_args_is_help=True, help="Models on this machine.")
+app.add_typer(models, name="models")
+
+ModelsDir = Annotated[Path, typer.Option(envvar="SPOTTER_MODELS_DIR", help="Model repository.")]
+
+
+@app.callback()
+def spotter() -> None:
+    """Find objects in pictures, asynchronously."""
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8000,
+    data: Annotated[Path, typer.Option(help="Folder for jobs and secrets.")] = Path("data"),
+    models_dir: ModelsDir = Path("models"),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run the whole service here until Ctrl-C: store, API and worker."""
+    from spotter import address, stack
+    from spotter.supervisor import stopped_by_signals
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    log = show.prefixed(sys.stdout, colour)
+    plan = stack.Plan(host, port, data, models_dir, workers)
+    with stack.prepared(plan, os.environ, log) as running, stopped_by_signals(running.supervisor):
+        if not address.is_loopback(host):
+            log("stack", f"whoever reaches {host} can use this service: it asks for no key")
+        running.supervisor.start()
+        if not running.supervisor.stop_requested:
+            log("stack", f"Spotter is up at {running.url} (docs at {running.url}/docs); Ctrl-C stops it")
+        running.supervisor.run()
+        log("stack", "stopping: what runs is finished first; Ctrl-C again stops at once")
+        if not running.supervisor.stop():
+            raise StackError("Not every part ended in time, so it was killed; its work is taken up at the next start.")
+    log("stack", "stopped")
+
+
+@app.command()
+def detect(
+    pictures: Annotated[list[str], typer.Argument(metavar="PATH_OR_URL...", help="Files, http(s):// or s3://.")],
+    url: Annotated[str, typer.Option(envvar="SPOTTER_URL", help="Where the service is.")] = "http://127.0.0.1:8000",
+    model: Annotated[str | None, typer.Option(help="Model; default: the service's own.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Smallest confidence, 0..1.")] = None,
+    draw_to: Annotated[Path | None, typer.Option(help="Folder for annotated pictures.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line instead of a table.")] = False,
+    timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait for one job, in seconds.")] = 300,
+) -> None:
+    """Find objects in pictures with a running service."""
+    from spotter.client import Spotter
+    from spotter.demo import write_drawn
+    from spotter.finding import find
+
+    with Spotter(url) as service:
+        findings = list(find(service, pictures, timeout_s, model, threshold, draw_to is not None))
+        written = write_drawn(service, findings, draw_to) if draw_to else []
+    if as_json:
+        for finding in findings:
+            print(json.dumps({"picture": finding.name, "job": finding.job.id, **finding.picture.raw}))
+    else:
+        show.console().print(show.table(findings))
+    for path in written:
+        print(f"Annotated picture: {path}", file=sys.stderr if as_json else sys.stdout)
+    failed = [finding for finding in findings if finding.picture.status != "succeeded"]
+    for finding in failed:
+        show.say(f"{finding.name}: {show.reason(finding)}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def demo(
+    image: Annotated[Path | None, typer.Argument(help="A picture; default: the sample.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the annotated picture.")] = Path("out"),
+    data: Annotated[Path | None, typer.Option(help="Data folder; default: a temporary one.")] = None,
+    models_dir: ModelsDir = Path("models"),
+) -> None:
+    """Show it once: bring the model, start everything, detect in one picture, stop everything."""
+    from spotter import demo as demonstration
+
+    picture = image or demonstration.SAMPLE
+    if not picture.is_file():
+        raise StackError(f"There is no picture {picture}.")
+    if not any((models_dir / DEFAULT_MODEL).glob("*/model.json")):
+        _pull(DEFAULT_MODEL, models_dir)
+    if not demonstration.run(picture, out, data, models_dir, os.environ):
+        raise typer.Exit(FAILED)
+
+
+@models.command("pull")
+def pull_model(
+    name: Annotated[str, typer.Argument(help="A model of the catalog.")], models_dir: ModelsDir = Path("models")
+) -> None:
+    """Bring a model of the catalog: fetch, check, convert."""
+    _pull(name, models_dir)
+
+
+@models.command("list")
+def list_models(models_dir: ModelsDir = Path("models")) -> None:
+    """Show the models of the catalog and those that are here."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from zoo import catalog
+
+    known = catalog.load()
+    here: dict[str, list[int]] = {}
+    for path in models_dir.glob("*/[0-9]*/model.json"):  # written last: what lacks it is unfinished
+        here.setdefault(path.parts[-3], []).append(int(path.parts[-2]))
+    shown = Table("model", "versions here", "in the catalog")
+    for name in sorted({*known, *here}):
+        versions = ", ".join(str(version) for version in sorted(here.get(name, ())))
+        shown.add_row(escape(name), versions or "-", "yes" if name in known else "no")
+    show.console().print(shown)
+
+
+def _pull(name: str, models_dir: Path) -> None:
+    from zoo.errors import ZooError
+    from zoo.pull import pull
+
+    console = show.console(sys.stderr)
+    try:
+        made = pull(name, models_dir, console=console)
+    except ZooError as error:
+        raise StackError(error.detail) from None
+    console.print(f"Model {made.name}, version {made.version}, is in {models_dir}", soft_wrap=True, markup=False)
+
+
+def main() -> None:
+    """The entry point of the `spotter` command."""
+    try:
+        app()
+    except SpotterUnreachable as error:
+        show.say(f"{error} Run `spotter up` first, or name a service with --url.")
+        sys.exit(NO_SERVICE)
+    except (SpotterClientError, StackError) as error:
+        show.say(str(error))
+        sys.exit(FAILED)
+    except OSError as error:
+        show.say(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        sys.exit(FAILED)
