@@ -81,7 +81,6 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         holder=f"api-{socket.gethostname()}-{os.getpid()}",
         interval_s=settings.sweep_s,
         max_attempts=settings.max_attempts,
-        chunk=settings.chunk,
     )
     waker.start()
     changes.start()

@@ -7,7 +7,6 @@ sweep, a doubled one finds nothing to do. Facts behind the options: docs/decisio
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 
@@ -31,18 +30,6 @@ def detect_queue(model: str) -> str:
 def declare(name: str) -> Queue:
     """The queue as both ends declare it."""
     return Queue(name, _EXCHANGE, routing_key=name)
-
-
-def tokens_for(total: int, chunk: int) -> int:
-    """How many claims empty a job of `total` pictures, when each takes an eighth of the rest and at most `chunk`.
-
-    The same arithmetic as in `lua/claim.lua`; a test drains a job and counts.
-    """
-    count, left = 0, total
-    while left > 0:
-        left -= max(1, min(chunk, math.ceil(left / 8)))
-        count += 1
-    return count
 
 
 def create_celery(broker_url: str) -> Celery:
@@ -113,8 +100,9 @@ class Waker:
         self._thread.join(timeout=5)
 
     def wake_detect(self, model: str, tokens: int) -> None:
-        """Let workers of `model` look into the store `tokens` times."""
-        self._offer((DETECT_TASK, detect_queue(model), (model,), tokens))
+        """Let `tokens` threads of the workers of `model` look into the store."""
+        if tokens:
+            self._offer((DETECT_TASK, detect_queue(model), (model,), tokens))
 
     def wake_deliver(self) -> None:
         """Let a worker look for webhook deliveries that are due."""

@@ -19,6 +19,8 @@ from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority,
 from shared.store import PREFIX, WORKER_TTL_MS, Call
 from shared.views import read_source
 
+MOST_TOKENS = 64
+"""Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
 DELIVERIES_KEPT_S = 7 * 86_400
 
 AGE_BOOST_MS: dict[Priority, int] = {"high": 600_000, "normal": 0, "low": -600_000}
@@ -55,7 +57,7 @@ def accept(
     queue_limit: int,
     blobs: Mapping[str, bytes] | None = None,
 ) -> Call[int]:
-    """Take a job in, with the bytes of its uploads, or nothing of it. Reads as the epoch ms of acceptance.
+    """Take a job in, with the bytes of its uploads, or nothing of it. Reads as the tokens to publish now.
 
     Raises (when run):
         QueueFull: `queue_limit` pictures of this model are waiting already.
@@ -71,20 +73,23 @@ def accept(
             raise QueueFull(
                 f"{reply[1]} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10
             )
-        return reply[0]
+        return reply[1]
 
     return Call(
         "accept",
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
-            queue_limit, hook, len(blobs), blob_ttl_s(spec), *pairs, *texts,
+            queue_limit, hook, MOST_TOKENS, len(blobs), blob_ttl_s(spec), *pairs, *texts,
         ),
         read,
     )  # fmt: skip
 
 
-def claim(model: str, most: int, lease_s: float) -> Call[list[Claim]]:
-    """The next pictures of the first job waiting for `model`, leased; empty when nothing waits."""
+def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[list[Claim]]:
+    """The next pictures of the first job waiting for `model`, leased; empty when nothing waits.
+
+    `first`: the claim is the first one of a token, which is therefore no longer on its way.
+    """
 
     def read(reply: list[Any]) -> list[Claim]:
         if not reply:
@@ -104,7 +109,7 @@ def claim(model: str, most: int, lease_s: float) -> Call[list[Claim]]:
             for index, source, fence in reply[3:]
         ]
 
-    return Call("claim", (model, most, int(lease_s * 1000)), read)
+    return Call("claim", (model, most, int(lease_s * 1000), int(first)), read)
 
 
 def beat(held: Iterable[Claim], lease_s: float) -> Call[set[tuple[str, int]]]:
@@ -141,6 +146,16 @@ def sweep(*, most: int, max_attempts: int) -> Call[Swept]:
     detail = f"A worker stopped {max_attempts} times while it held this picture."
     args = (most, max_attempts, Poison.title, detail, WORKER_TTL_MS)
     return Call("sweep", args, lambda reply: Swept(reply[0], reply[1], reply[2], bool(reply[3])))
+
+
+def top_up(model: str, seen: int) -> Call[int]:
+    """Correct the count of tokens on their way to those `seen` in the broker. Reads as the tokens to publish."""
+    return Call("top_up", (model, seen, MOST_TOKENS), int)
+
+
+def give_way(model: str) -> Call[int]:
+    """Announce one more token on its way: that of a task which ends while work may be left."""
+    return Call("give_way", (model,), int)
 
 
 def due_hooks(most: int, lease_s: float) -> Call[list[DueDelivery]]:

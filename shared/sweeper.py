@@ -13,8 +13,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from shared.errors import Overloaded
-from shared.queue import DELIVER_QUEUE, Waker, depth, detect_queue, tokens_for
-from shared.steps import lock_sweep, sweep
+from shared.queue import DELIVER_QUEUE, Waker, depth, detect_queue
+from shared.steps import lock_sweep, sweep, top_up
 from shared.store import JobStore
 from shared.views import backlog, hooks_due
 
@@ -36,10 +36,9 @@ class Sweeper:
         holder: str,
         interval_s: float,
         max_attempts: int,
-        chunk: int,
     ) -> None:
         self._store, self._app, self._waker, self._holder = store, app, waker, holder
-        self._interval_s, self._max_attempts, self._chunk = interval_s, max_attempts, chunk
+        self._interval_s, self._max_attempts = interval_s, max_attempts
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
 
@@ -78,11 +77,9 @@ class Sweeper:
         self._top_up()
 
     def _top_up(self) -> None:
-        for model, waiting in self._store.run(backlog()).items():
-            # One token a job, and what a bulk job's further pictures need: too few by a little is mended next time.
-            needed = waiting.jobs + tokens_for(waiting.pictures - waiting.jobs, self._chunk)
-            missing = needed - depth(self._app, detect_queue(model))
-            if missing > 0:
-                self._waker.wake_detect(model, missing)
+        for model in self._store.run(backlog()):
+            tokens = self._store.run(top_up(model, depth(self._app, detect_queue(model))))
+            if tokens:
+                self._waker.wake_detect(model, tokens)
         if self._store.run(hooks_due()) and depth(self._app, DELIVER_QUEUE) == 0:
             self._waker.wake_deliver()

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,14 @@ from worker.output import Output
 
 log = logging.getLogger(__name__)
 
-Frames = NDArray[np.uint8]
+Frames: TypeAlias = NDArray[np.uint8 | np.float32]
 
 
 class Run(Protocol):
     """A device: `worker.engine.Engine.run`, or a test's fake."""
 
     def __call__(self, frames: Frames, /) -> Output:
-        """(N, H, W, 3) uint8 -> outputs of N pictures. Called from one thread only."""
+        """Frames (N, H, W, 3) -> outputs of N pictures. Called from one thread only."""
         ...
 
 

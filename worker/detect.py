@@ -20,7 +20,7 @@ from shared.errors import InferenceFailed, Internal, Overloaded, PictureError
 from shared.manifest import Manifest
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
-from shared.steps import claim, finish, hand_back, keep_blob
+from shared.steps import claim, finish, give_way, hand_back, keep_blob
 from shared.store import JobStore
 from worker.batcher import Batcher, Inferred
 from worker.draw import draw
@@ -30,6 +30,10 @@ from worker.select import select
 from worker.sources import Sources
 
 logger = logging.getLogger(__name__)
+
+
+SLICE_S = 0.5
+"""A token works at most this long, then gives way: to tokens of other models, to deliveries, to a shutdown."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,25 @@ class Detector:
         self.draining = threading.Event()
 
     def detect(self, model: str) -> None:
-        """Claim the next pictures of `model` and see each to its end."""
+        """Claim pictures of `model` and see each to its end, until none waits or the slice of time is over."""
         served = self._models.get(model)
-        if served is None or self.draining.is_set():
+        if served is None:
             return
+        until, first = time.monotonic() + SLICE_S, True
         try:
-            claims = self._store.run(claim(model, self._limits.chunk, self._limits.lease_s))
+            while not self.draining.is_set() and time.monotonic() < until:
+                claims = self._store.run(claim(model, self._limits.chunk, self._limits.lease_s, first=first))
+                if not claims:
+                    return
+                first = False
+                self._see_to_end(served, claims)
+            if not first:
+                self._store.run(give_way(model))
+            self._waker.wake_detect(model, 1)
         except Overloaded as error:
-            logger.warning("nothing claimed", extra={"error": repr(error)})  # the sweeper brings the token back
-            return
-        if not claims:
-            return
+            logger.warning("token lost", extra={"error": repr(error)})  # the sweeper brings it back
+
+    def _see_to_end(self, served: Served, claims: Sequence[Claim]) -> None:
         token = observe.job_id.set(claims[0].job.id)
         try:
             with self._leases.holding(claims):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -20,8 +20,9 @@ from shared.manifest import Manifest
 from worker import hardware
 from worker.output import Output
 
-Precision = Literal["fp32", "bf16", "fp16"]
-Options = dict[str, str]
+Frames: TypeAlias = NDArray[np.uint8 | np.float32]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+Options: TypeAlias = dict[str, str]
 
 
 class Node(Protocol):
@@ -37,7 +38,7 @@ class Session(Protocol):
 
     def get_inputs(self) -> list[Node]: ...
     def get_outputs(self) -> list[Node]: ...
-    def run(self, names: list[str], feed: dict[str, NDArray[np.uint8]], /) -> list[NDArray[np.float32]]: ...
+    def run(self, names: list[str], feed: dict[str, Frames], /) -> list[NDArray[np.float32]]: ...
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,10 @@ class Engine:
         """
         frame = self.manifest.frame
         noise = np.random.default_rng(0).integers(0, 256, (max_batch, frame.height, frame.width, 3), np.uint8)
+        frames: Frames = noise if self.manifest.interpolation == "linear" else noise.astype(np.float32)
         for size in range(1, max_batch + 1):
             try:
-                output = self.run(noise[:size])
+                output = self.run(frames[:size])
             except InferenceFailed as error:
                 raise StartupError(
                     f"The first run of {self.manifest.name} failed: {error.__cause__ or error}"
@@ -182,8 +184,8 @@ class Engine:
             if not (np.isfinite(output.boxes).all() and np.isfinite(output.scores).all()):
                 raise StartupError(f"{self.manifest.name} answers numbers that are not finite on {self.provider}.")
 
-    def run(self, frames: NDArray[np.uint8], /) -> Output:
-        """Frames (N, H, W, 3) uint8 RGB -> the outputs of N pictures.
+    def run(self, frames: Frames, /) -> Output:
+        """Frames (N, H, W, 3) RGB, as `image.fit` makes them for this model -> the outputs of N pictures.
 
         Raises:
             InferenceFailed: the run failed, or did not answer N pictures.
@@ -244,11 +246,15 @@ def _check_file(model: Path, manifest: Manifest) -> None:
         raise StartupError(f"{model} is not the file that its model.json describes (sha256 {found}): pull it again.")
 
 
+FRAMES = {"linear": "tensor(uint8)", "darknet": "tensor(float)"}
+"""Type of `images` by the manifest's interpolation; see `image.fit`."""
+
+
 def _check_signature(session: Session, manifest: Manifest) -> None:
     """The model contract; sizes that the graph leaves open are checked by the first run."""
     frame, classes = manifest.frame, len(manifest.labels)
     wanted: dict[str, tuple[str, list[int | None]]] = {
-        "images": ("tensor(uint8)", [None, frame.height, frame.width, 3]),
+        "images": (FRAMES[manifest.interpolation], [None, frame.height, frame.width, 3]),
         "boxes": ("tensor(float)", [None, None, 4]),
         "scores": ("tensor(float)", [None, None] if manifest.nms_in_graph else [None, None, classes]),
     }

@@ -24,6 +24,7 @@ from shared.manifest import Frame
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
+Frames: TypeAlias = NDArray[np.uint8 | np.float32]
 
 FORMATS: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
@@ -37,8 +38,8 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
 BACKGROUND = (255, 255, 255)
 """Transparent pixels are laid on white."""
 
-GREY = 128
-"""Letterbox bars. darknet fills with 0.5, which is 127.5 of 255; rounded half to even like every other frame value."""
+GREY = 127.5
+"""Letterbox bars: darknet's 0.5 of 1. In a uint8 frame 128, rounded half to even."""
 
 MAX_SIDE = 16_384
 """Longest side in pixels; beyond it resizing tables grow without any use."""
@@ -192,12 +193,13 @@ def fit(
     frame: Frame,
     resize: Literal["stretch", "letterbox"],
     interpolation: Literal["linear", "darknet"],
-) -> tuple[Pixels, Placement]:
-    """A picture (H, W, 3) -> the network's frame (`frame.height`, `frame.width`, 3), both uint8 RGB, and its placement.
+) -> tuple[Frames, Placement]:
+    """A picture (H, W, 3) uint8 RGB -> the network's frame (`frame.height`, `frame.width`, 3) RGB, and its placement.
 
-    `stretch` with `linear` is what OpenCV's `blobFromImage` does. `letterbox` is darknet's `letterbox_image` on the way
-    in and `correct_yolo_boxes` on the way out; where the bars are odd these two differ by half a frame pixel, and so do
-    the boxes of darknet, which are the reference.
+    `linear` gives uint8, and with `stretch` exactly what OpenCV's `blobFromImage` samples. `darknet` gives float32,
+    0..255 and not rounded, as darknet's `resize_image`: rounding alone moves its confidences by up to 0.02.
+    `letterbox` is darknet's `letterbox_image` on the way in and `correct_yolo_boxes` on the way out; where the bars are
+    odd these two differ by half a frame pixel, and so do the boxes of darknet, which are the reference.
     """
     height, width = image.shape[:2]
     scale = RESAMPLERS[interpolation]
@@ -205,8 +207,10 @@ def fit(
         return scale(image, frame.width, frame.height), Placement(width, height)
     inner_width, inner_height = _letterbox_size(width, height, frame)
     left, top = (frame.width - inner_width) // 2, (frame.height - inner_height) // 2
-    boxed = np.full((frame.height, frame.width, 3), GREY, np.uint8)
-    boxed[top : top + inner_height, left : left + inner_width] = scale(image, inner_width, inner_height)
+    inner = scale(image, inner_width, inner_height)
+    grey = GREY if interpolation == "darknet" else round(GREY)
+    boxed: Frames = np.full((frame.height, frame.width, 3), grey, inner.dtype)
+    boxed[top : top + inner_height, left : left + inner_width] = inner
     offset = ((frame.width - inner_width) / 2 / frame.width, (frame.height - inner_height) / 2 / frame.height)
     covered = (inner_width / frame.width, inner_height / frame.height)
     return boxed, Placement(width, height, offset, covered)
@@ -223,13 +227,13 @@ def _linear(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _corner_aligned(image: Pixels, width: int, height: int) -> Pixels:
-    """Bilinear with the corner pixels on top of each other: darknet's `resize_image`, rounded at the end."""
+def _corner_aligned(image: Pixels, width: int, height: int) -> Floats:
+    """Bilinear with the corner pixels on top of each other: darknet's `resize_image`."""
     low, high, part = _taps(image.shape[1], width)
     rows = image[:, low] * (1 - part)[:, None] + image[:, high] * part[:, None]
     low, high, part = _taps(image.shape[0], height)
     out = rows[low] * (1 - part)[:, None, None] + rows[high] * part[:, None, None]
-    return np.rint(out).astype(np.uint8)
+    return np.asarray(out, np.float32)
 
 
 def _taps(size: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
@@ -244,4 +248,4 @@ def _taps(size: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], F
     return low, np.minimum(low + 1, size - 1), place - low.astype(np.float32)
 
 
-RESAMPLERS = {"linear": _linear, "darknet": _corner_aligned}
+RESAMPLERS: dict[str, Callable[[Pixels, int, int], Frames]] = {"linear": _linear, "darknet": _corner_aligned}

@@ -74,7 +74,6 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     stack.callback(waker.stop)
     sweeper = Sweeper(
         store, celery, waker, holder=name, interval_s=settings.sweep_s, max_attempts=settings.max_attempts,
-        chunk=settings.chunk,
     )  # fmt: skip
     leases = Leases(store, settings.lease_s)
     leases.start()

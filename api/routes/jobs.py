@@ -17,7 +17,6 @@ from api.state import Shared, State
 from shared import observe
 from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
 from shared.ids import job_id
-from shared.queue import tokens_for
 from shared.schema import JobSpec, JobView, Status
 from shared.steps import accept, cancel
 from shared.views import Snapshot, page, shown, view
@@ -52,8 +51,8 @@ async def submit(request: Request, state: Shared) -> Response:
     spec = await _spec(state, submission)
     observe.job_id.set(spec.id)
     inline = await _store_large(state, submission.uploads)
-    await state.store.run(accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline))
-    state.waker.wake_detect(spec.model, tokens_for(spec.total, settings.chunk))
+    tokens = await state.store.run(accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline))
+    state.waker.wake_detect(spec.model, tokens)
     headers = {"Location": f"{settings.base_url or ''}/jobs/{spec.id}"}
     if wait_s is None:
         return job_answer(await state.snapshot(spec.id), settings.base_url, 202, headers)

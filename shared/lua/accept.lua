@@ -1,15 +1,16 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
---       number of blobs, blob ttl s, then blob keys and bytes in turn, then one source per picture.
--- Returns {created ms}, or {-1, waiting} when the queue is full. Accepting the same id again changes nothing.
+--       most tokens, number of blobs, blob ttl s, then blob keys and bytes in turn, then one source per picture.
+-- Returns {created ms, tokens to publish}, or {-1, waiting} when the queue is full. Accepting the same id again changes
+-- nothing.
 local id, model, total = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local key = job_key(id)
 local before = redis.call('HGET', key, 'created')
-if before then return { tonumber(before) } end
+if before then return { tonumber(before), 0 } end
 local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
 if waiting + total > tonumber(ARGV[9]) then return { -1, waiting } end
 
-local blobs, ttl = tonumber(ARGV[11]), tonumber(ARGV[12])
-local at = 13
+local blobs, ttl = tonumber(ARGV[12]), tonumber(ARGV[13])
+local at = 14
 for _ = 1, blobs do
   redis.call('SET', ARGV[at], ARGV[at + 1], 'EX', ttl)
   at = at + 2
@@ -27,4 +28,4 @@ redis.call('HINCRBY', PENDING, model, total)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', JOBS, NOW, id)
 redis.call('HINCRBY', STATS, 'accepted:' .. model, 1)
-return { NOW }
+return { NOW, tokens_due(model, tonumber(ARGV[11])) }

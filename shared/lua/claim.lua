@@ -1,8 +1,11 @@
--- ARGV: prefix, model, most pictures, lease ms.
+-- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
 -- came back from a dead worker always alone. Returns {} or {doc, created, now, {index, source, fence}, ...}.
 local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
 local lease_end = NOW + tonumber(ARGV[4])
+if ARGV[5] == '1' and tonumber(redis.call('HGET', TOKENS, ARGV[2]) or '0') > 0 then
+  redis.call('HINCRBY', TOKENS, ARGV[2], -1)
+end
 while true do
   local head = redis.call('ZRANGE', queue, 0, 0)
   if #head == 0 then return {} end
@@ -20,7 +23,7 @@ while true do
       indexes[1] = redis.call('RPOP', todo_key(id))
       returned = redis.call('HINCRBY', key, 'ret', -1)
     else
-      -- the same arithmetic as tokens_for() in queue.py: an eighth of the rest, so that all share the tail
+      -- an eighth of the rest at most, so that all workers share the tail
       local n = math.max(1, math.min(most, math.ceil((total - first) / 8)))
       for k = first, first + n - 1 do indexes[#indexes + 1] = tostring(k) end
       first = first + n

@@ -2,6 +2,7 @@
 -- ARGV[1] is always the key prefix, so that the same scripts serve several stores in one server.
 local P = ARGV[1]
 local QUEUE, LEASES, PENDING = P .. 'queue:', P .. 'leases', P .. 'pending'
+local TOKENS = P .. 'tokens'
 local DEADLINES, JOBS, EXPIRY = P .. 'deadlines', P .. 'jobs', P .. 'expiry'
 local HOOKS, DEAD, STATS, EVENTS = P .. 'hooks', P .. 'dead', P .. 'stats', P .. 'events'
 
@@ -25,6 +26,16 @@ end
 local function changed(id, status)
   local version = redis.call('HINCRBY', job_key(id), 'ver', 1)
   redis.call('PUBLISH', EVENTS, id .. ' ' .. status .. ' ' .. version)
+end
+
+-- Tokens for a model: as many as pictures wait, up to a bound, less those on their way already. A token that is
+-- taken works until nothing waits, so under load hardly any are needed. Counts the new ones as on their way.
+local function tokens_due(model, most)
+  local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
+  local due = math.min(waiting, most) - tonumber(redis.call('HGET', TOKENS, model) or '0')
+  if due <= 0 then return 0 end
+  redis.call('HINCRBY', TOKENS, model, due)
+  return due
 end
 
 -- Fields of a job's hash:

@@ -12,20 +12,22 @@ from store_samples import BY, accepting, bad, good, spec
 
 from shared.connection import connect
 from shared.errors import QueueFull, StoreFull, StoreUnavailable
-from shared.queue import tokens_for
 from shared.schema import Claim, UrlSource, Webhook
 from shared.steps import (
+    MOST_TOKENS,
     announce,
     beat,
     cancel,
     claim,
     due_hooks,
     finish,
+    give_way,
     hand_back,
     keep_blob,
     lock_sweep,
     settle_hook,
     sweep,
+    top_up,
 )
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, blob, hooks_due, page, source_of, stats, view, workers
@@ -79,8 +81,8 @@ def test_a_job_goes_from_queued_over_running_to_succeeded(store: JobStore) -> No
 
 def test_accepting_the_same_id_again_changes_nothing(store: JobStore) -> None:
     job = spec(3)
-    first = store.run(accepting(job))
-    assert store.run(accepting(job)) == first
+    assert store.run(accepting(job)) == 3
+    assert store.run(accepting(job)) == 0
     assert store.run(backlog())["m"].pictures == 3
 
 
@@ -115,15 +117,28 @@ def test_a_job_is_failed_only_when_every_picture_failed(store: JobStore) -> None
 
 
 @pytest.mark.parametrize("total", [1, 7, 8, 9, 100, 1000])
-def test_tokens_are_exactly_as_many_as_the_claims_that_drain_a_job(store: JobStore, total: int) -> None:
+def test_claims_take_a_job_in_order_and_share_its_tail(store: JobStore, total: int) -> None:
     store.run(accepting(spec(total)))
-    claims = 0
     indexes: list[int] = []
     while got := take(store, 16):
-        claims += 1
+        left = total - len(indexes)
+        assert len(got) == max(1, min(16, -(-left // 8)))
         indexes += [held.index for held in got]
     assert indexes == list(range(total))
-    assert claims == tokens_for(total, 16)
+
+
+def test_a_token_is_published_only_for_work_that_none_on_its_way_will_find(store: JobStore) -> None:
+    assert store.run(accepting(spec())) == 1
+    assert store.run(accepting(spec())) == 1
+    take(store)  # by the first token, which works on
+    assert store.run(accepting(spec())) == 1  # two wait, one token is on its way
+    store.run(claim("m", 1, LEASE_S, first=False))  # the same token's second claim
+    assert store.run(accepting(spec())) == 0  # two wait, two are on their way
+    assert store.run(accepting(spec(1000))) == MOST_TOKENS - 2
+    assert store.run(top_up("m", MOST_TOKENS)) == 0
+    assert store.run(top_up("m", 10)) == MOST_TOKENS - 10  # the others were lost
+    store.run(give_way("m"))
+    assert store.run(top_up("m", MOST_TOKENS + 1)) == 0
 
 
 def test_priority_overtakes_and_age_overtakes_priority(store: JobStore, client: redis.Redis) -> None:
@@ -249,7 +264,7 @@ def test_what_is_past_its_retention_leaves_nothing_behind(store: JobStore, clien
     swept(store)
     assert store.run(view([job.id], inline_results=1)) == [None]
     left = {key.decode() for key in client.keys(PREFIX + "*")}
-    assert left <= {PREFIX + "stats", PREFIX + "pending"}
+    assert left <= {PREFIX + "stats", PREFIX + "pending", PREFIX + "tokens"}
 
 
 def test_pages_are_newest_first_even_within_one_millisecond(store: JobStore, client: redis.Redis) -> None:
