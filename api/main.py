@@ -26,7 +26,7 @@ from shared.connection import connect, connect_async
 from shared.errors import StartupError
 from shared.observe import start_logging
 from shared.queue import Waker, create_celery
-from shared.s3 import connect_s3
+from shared.s3 import connect_s3, s3_place
 from shared.settings import Settings, load
 from shared.store import AsyncJobStore, JobStore
 from shared.sweeper import Sweeper
@@ -99,8 +99,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
 def _large_blobs(settings: Settings) -> LargeBlobs | None:
     if settings.blob_bucket is None:
         return None
-    client = connect_s3(settings.s3_endpoint, settings.s3_region, settings.s3_access_key, settings.s3_secret_key)
-    return LargeBlobs(client, settings.blob_bucket)
+    return LargeBlobs(connect_s3(s3_place(settings)), settings.blob_bucket)
 
 
 def _version() -> str:

@@ -24,7 +24,7 @@ from shared.errors import SpotterError, StartupError
 from shared.ids import ulid
 from shared.observe import Stages, start_logging
 from shared.queue import DELIVER_QUEUE, Waker, create_celery, declare, detect_queue
-from shared.s3 import connect_s3
+from shared.s3 import connect_s3, s3_place
 from shared.schema import ServedModel
 from shared.settings import Settings, load
 from shared.store import JobStore
@@ -155,8 +155,7 @@ def _served(one: Served, settings: Settings) -> ServedModel:
 def _large_blobs(settings: Settings) -> LargeBlobs | None:
     if settings.blob_bucket is None:
         return None
-    client = connect_s3(settings.s3_endpoint, settings.s3_region, settings.s3_access_key, settings.s3_secret_key)
-    return LargeBlobs(client, settings.blob_bucket)
+    return LargeBlobs(connect_s3(s3_place(settings)), settings.blob_bucket)
 
 
 def _sources(settings: Settings, egress: Egress, store: JobStore, large_blobs: LargeBlobs | None) -> Sources:
@@ -164,14 +163,7 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large_blobs: L
         data = store.run(blob(name))
         return large_blobs.get(name) if data is None and large_blobs else data
 
-    access = S3Access(
-        buckets=settings.s3_buckets,
-        timeout_s=settings.fetch_timeout_s,
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        access_key=settings.s3_access_key.get_secret_value() if settings.s3_access_key else None,
-        secret_key=settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
-    )
+    access = S3Access(settings.s3_buckets, settings.fetch_timeout_s, s3_place(settings))
     return Sources(egress, access, get_upload, settings.max_image_bytes)
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import FetchFailed, FetchTimeout, SourceDisabled, SourceNotFound, SourceTooLarge, UploadGone
+from shared.s3 import S3Place, connect_s3
 from shared.schema import S3Source, StoredSource, UploadSource, UrlSource
 from worker.egress import Egress
 from worker.exchange import Deadline, in_time
@@ -36,19 +37,12 @@ class S3Access:
     Attributes:
         buckets: that `s3://` may name; empty: S3 sources are off.
         timeout_s: one picture, whole.
-        endpoint: of an S3-compatible store; None: AWS.
-        region, access_key, secret_key: None: boto3's own chain (environment, profile, instance role).
+        place: which S3.
     """
 
     buckets: tuple[str, ...]
     timeout_s: float
-    endpoint: str | None = None
-    region: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-
-    def __repr__(self) -> str:
-        return f"S3Access(endpoint={self.endpoint!r}, buckets={self.buckets!r})"  # no keys in a log
+    place: S3Place = field(default_factory=S3Place)
 
 
 class Sources:
@@ -83,7 +77,7 @@ class Sources:
         """The one boto3 client, made at the first call: importing boto3 takes longer than starting a worker may."""
         with self._lock:
             if self._client is None:
-                self._client = _s3_client(self.s3)
+                self._client = connect_s3(self.s3.place, timeout_s=self.s3.timeout_s, connections=S3_SLOTS)
             return self._client
 
 
@@ -143,28 +137,6 @@ def _read_object(client: S3Client, bucket: str, key: str, max_bytes: int, deadli
         raise FetchTimeout("S3 did not answer in the time allowed.") from error
     except (BotoCoreError, OSError) as error:
         raise FetchFailed("S3 could not be reached, or it broke off.") from error
-
-
-def _s3_client(access: S3Access) -> S3Client:
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=access.timeout_s,
-        read_timeout=access.timeout_s,
-        retries={"mode": "standard", "total_max_attempts": 2},
-        max_pool_connections=S3_SLOTS,
-        # Stores that are not AWS rarely have a DNS name a bucket.
-        s3={"addressing_style": "path" if access.endpoint else "auto"},
-    )
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=access.endpoint,
-        region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        config=config,
-    )
 
 
 SOURCES: Mapping[type, Callable[[Sources, Any], bytes]] = {

@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from pydantic import SecretStr
 from raw_server import TIMEOUT_S, Serve, answer, client, held, raw_servers
 
 from shared.errors import FetchFailed, FetchTimeout, SourceDisabled, SourceNotFound, SourceTooLarge, UploadGone
+from shared.s3 import S3Place
 from shared.schema import Base64Source, S3Source, StoredSource, UploadSource, UrlSource
 from worker.sources import SOURCES, S3Access, Sources
 
@@ -38,10 +40,7 @@ def s3() -> Iterator[S3Access]:
     access = S3Access(
         buckets=("pictures", "absent"),
         timeout_s=10,
-        endpoint=f"http://{host}:{port}",
-        region="us-east-1",
-        access_key="test",
-        secret_key="test",
+        place=S3Place(f"http://{host}:{port}", "us-east-1", SecretStr("test"), SecretStr("test")),
     )
     writer = Sources(client(), access, lambda _: None, MAX_BYTES).client()
     for bucket in ("pictures", "closed"):
@@ -59,6 +58,10 @@ def sources(s3: S3Access, max_bytes: int = MAX_BYTES, **options: Any) -> Sources
 
 
 NO_S3 = S3Access(buckets=(), timeout_s=1)
+
+
+def at(s3: S3Access, endpoint: str) -> S3Access:
+    return replace(s3, place=replace(s3.place, endpoint=endpoint))
 
 
 def test_each_stored_source_has_a_function_and_base64_has_none() -> None:
@@ -108,7 +111,7 @@ def test_without_a_bucket_s3_is_off() -> None:
 
 
 def test_an_s3_server_that_hangs_or_is_not_there(serve: Serve, s3: S3Access) -> None:
-    hangs = replace(s3, endpoint=serve(held(b"")).url(""), timeout_s=TIMEOUT_S)
+    hangs = replace(at(s3, serve(held(b"")).url("")), timeout_s=TIMEOUT_S)
     start = time.monotonic()
     with pytest.raises(FetchTimeout):
         sources(hangs).fetch(S3Source(s3="s3://pictures/a"))
@@ -116,16 +119,16 @@ def test_an_s3_server_that_hangs_or_is_not_there(serve: Serve, s3: S3Access) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(FetchFailed):
-        sources(replace(s3, endpoint=f"http://127.0.0.1:{port}")).fetch(S3Source(s3="s3://pictures/a"))
+        sources(at(s3, f"http://127.0.0.1:{port}")).fetch(S3Source(s3="s3://pictures/a"))
 
 
 def test_an_s3_body_that_breaks_off_or_never_ends(serve: Serve, s3: S3Access) -> None:
     short = serve(answer("HTTP/1.1 200 OK\nContent-Length: 99", b"abc"))
     with pytest.raises(FetchFailed):
-        sources(replace(s3, endpoint=short.url(""))).fetch(S3Source(s3="s3://pictures/a"))
+        sources(at(s3, short.url(""))).fetch(S3Source(s3="s3://pictures/a"))
     stuck = serve(held(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc"))
     with pytest.raises(FetchTimeout):
-        sources(replace(s3, endpoint=stuck.url(""), timeout_s=TIMEOUT_S)).fetch(S3Source(s3="s3://pictures/a"))
+        sources(replace(at(s3, stuck.url("")), timeout_s=TIMEOUT_S)).fetch(S3Source(s3="s3://pictures/a"))
 
 
 def test_one_client_is_made_however_many_ask(s3: S3Access) -> None:
