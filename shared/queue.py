@@ -1,7 +1,7 @@
 """The Celery app and its queues. A message is a token, "there is work in this queue", never a job and never bytes.
 
 Which picture comes next is the store's business, decided at the claim. So a lost message costs a wait until the next
-sweep, a doubled one finds nothing to do. Facts behind the options: docs/decisions/0002-tokens.md.
+sweep, a doubled one finds nothing to do. Facts behind the options: docs/decisions/0001-tokens.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from shared import errors
 from shared.errors import Overloaded, PictureError, SpotterError
@@ -36,3 +37,13 @@ def test_codes_are_unique_and_titles_are_sentences() -> None:
 def test_the_detail_falls_back_to_the_title() -> None:
     assert str(errors.InvalidImage()) == "Not a readable picture"
     assert errors.InvalidImage("cut short").detail == "cut short"
+
+
+def test_the_api_document_lists_every_code() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text()
+    missing = [
+        error.code
+        for error in tree()
+        if not error.__subclasses__() and f"| `{error.code}` |" not in text and error is not errors.StartupError
+    ]
+    assert missing == []
