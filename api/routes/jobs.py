@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from api.answers import etag, job_answer
 from api.bodies import Submission, read_submission
+from api.listing import CURSOR, Filter, find
 from api.openapi import JOB_ANSWERS, SUBMIT_BODY
 from api.state import Shared, State
 from shared import observe
@@ -19,13 +19,11 @@ from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
 from shared.ids import job_id
 from shared.schema import JobSpec, JobView, Status
 from shared.steps import accept, cancel
-from shared.views import Snapshot, page, shown, view
+from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
 
 MAX_WAIT_S = 60
-SCAN = 1000
-"""Jobs looked at for one page of a filtered list; the cursor goes on from there."""
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait(?:=(\d{1,4}))?(?=$|[,;\s])")
 
@@ -83,41 +81,23 @@ async def look(
 
 @router.get("/jobs", response_model=JobPage)
 async def list_jobs(
+    request: Request,
     response: Response,
     state: Shared,
     status: Status | None = None,
     model: str | None = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=r"^\d{1,15}\.job_[0-9A-Za-z_-]{1,64}$")] = None,
+    after: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> JobPage:
     """Jobs, newest first, without their results. The cursor for the next page is in `next` and in `Link`."""
-    oldest = created_after.timestamp() * 1000 if created_after else 0.0
-    cursor = _cursor(after)
-    if created_before and (cursor is None or created_before.timestamp() * 1000 < cursor[0]):
-        cursor = (int(created_before.timestamp() * 1000), "")
-    found: list[JobView] = []
-    looked, more = 0, True
-    while more and len(found) < limit and looked < SCAN:
-        rows = await state.store.run(page(before=cursor, count=100))
-        more = len(rows) == 100
-        snapshots = await state.store.run(view([job for job, _ in rows], inline_results=0)) if rows else []
-        for (job, created), snapshot in zip(rows, snapshots, strict=True):
-            looked += 1
-            if created <= oldest:
-                more = False
-                break
-            cursor = (created, job)
-            if snapshot and status in (None, snapshot.view.status) and model in (None, snapshot.spec.model):
-                found.append(shown(snapshot, state.settings.base_url))
-                if len(found) == limit:
-                    more = more or (created, job) != (rows[-1][1], rows[-1][0])
-                    break
-    following = f"{cursor[0]}.{cursor[1]}" if more and cursor else None
+    wanted = Filter(status, model, created_after, created_before)
+    base = state.settings.base_url
+    found, following = await find(state.store, wanted, after, limit)
     if following:
-        response.headers["Link"] = f'<{state.settings.base_url or ""}/jobs?limit={limit}&after={following}>; rel="next"'
-    return JobPage(jobs=found, next=following)
+        response.headers["Link"] = f'<{_next_page(request, base, following)}>; rel="next"'
+    return JobPage(jobs=[shown(snapshot, base) for snapshot in found], next=following)
 
 
 @router.post("/jobs/{job}/cancel", response_model=JobView, responses=JOB_ANSWERS)
@@ -183,8 +163,6 @@ def _preferred_wait(header: str) -> int | None:
     return min(MAX_WAIT_S, int(found.group(1) or MAX_WAIT_S))
 
 
-def _cursor(after: str | None) -> tuple[int, str] | None:
-    if after is None:
-        return None
-    created, _, job = after.partition(".")
-    return int(created), job
+def _next_page(request: Request, base_url: str | None, cursor: str) -> str:
+    """The same question from the cursor on."""
+    return f"{base_url or ''}/jobs?{request.url.include_query_params(after=cursor).query}"

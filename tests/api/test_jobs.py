@@ -155,6 +155,9 @@ def test_lists_are_newest_first_in_pages_and_filtered(api: httpx.Client, worker:
         url = answer.links["next"]["url"] if "next" in answer.links else ""
     assert walked == jobs[::-1]
     assert [job["id"] for job in api.get("/jobs?status=canceled").json()["jobs"]] == [jobs[1]]
+    assert api.get("/jobs?limit=5").json()["next"] is None
+    assert api.get("/jobs?limit=4").json()["next"] is not None
+    assert api.get("/jobs?created_after=2026-01-01T00:00:00").status_code == 422  # of which zone?
     assert api.get("/jobs?model=other").json() == {"jobs": [], "next": None}
     middle = api.get(f"/jobs/{jobs[2]}").json()["created_at"]
     assert [job["id"] for job in api.get("/jobs", params={"created_after": middle}).json()["jobs"]] == jobs[:2:-1]

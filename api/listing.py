@@ -1,0 +1,74 @@
+"""Pages of jobs, newest first, filtered. Looks at a bounded number of jobs a page; the cursor goes on from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.schema import Status
+from shared.store import AsyncJobStore
+from shared.views import Snapshot, page, view
+
+CURSOR = r"^\d{1,15}\.(job_[0-9A-Za-z_-]{1,64})?$"
+SCAN = 1000
+"""Jobs looked at for one page of a filtered list."""
+_CHUNK = 100
+
+Cursor = tuple[int, str]
+"""Created ms and id of the last job seen; an empty id stands before all jobs of that millisecond."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs; None lets all through."""
+
+    status: Status | None = None
+    model: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def lets_through(self, snapshot: Snapshot) -> bool:
+        """Whether status and model fit (the times bound the walk itself)."""
+        return self.status in (None, snapshot.view.status) and self.model in (None, snapshot.spec.model)
+
+
+async def find(
+    store: AsyncJobStore, wanted: Filter, after: str | None, limit: int
+) -> tuple[list[Snapshot], str | None]:
+    """Up to `limit` jobs from just after the cursor, and the cursor for the next page (None: there is none)."""
+    oldest = wanted.created_after.timestamp() * 1000 if wanted.created_after else 0.0
+    cursor = _start(after, wanted.created_before)
+    found: list[Snapshot] = []
+    looked = 0
+    while looked < SCAN:
+        rows = await store.run(page(before=cursor, count=_CHUNK))
+        snapshots = await store.run(view([job for job, _ in rows], inline_results=0)) if rows else []
+        ends = len(rows) < _CHUNK
+        for (job, created), snapshot in zip(rows, snapshots, strict=True):
+            if created <= oldest:
+                return found, None
+            cursor, looked = (created, job), looked + 1
+            if snapshot and wanted.lets_through(snapshot):
+                found.append(snapshot)
+                if len(found) == limit:
+                    return found, None if ends and job == rows[-1][0] else _written(cursor)
+        if ends:
+            return found, None
+    return found, _written(cursor)
+
+
+def _start(after: str | None, before: datetime | None) -> Cursor | None:
+    """Where the walk begins: after the client's cursor, or before the named time, whichever is older."""
+    cursor: Cursor | None = None
+    if after is not None:
+        created, _, job = after.partition(".")
+        cursor = (int(created), job)
+    if before is not None:
+        bound = int(before.timestamp() * 1000)
+        if cursor is None or bound < cursor[0]:
+            cursor = (bound, "")
+    return cursor
+
+
+def _written(cursor: Cursor | None) -> str | None:
+    return f"{cursor[0]}.{cursor[1]}" if cursor else None
