@@ -37,7 +37,7 @@ test: $(VENV)/dev ## ruff, mypy and all tests
 
 .PHONY: clean
 clean: ## remove what make made, but not models and data
-	rm -rf $(VENV) .venv-lock out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the environment: dev holds all of local in the same versions, so either may come first ---------------------------
@@ -71,13 +71,14 @@ $(MODEL): | $(VENV)/local
 # -- for developers: the locked versions ------------------------------------------------------------------------------
 # Versions that are locked stay (make lock ARGS=--upgrade for new ones), and all files agree with dev.txt.
 
-UV := .venv-lock/bin/uv
+UV := build/lock/bin/uv
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
-SIDES := api worker worker-gpu local
+SIDES := api worker worker-gpu zoo local
 EXTRAS_api := --extra api
 EXTRAS_worker := --extra worker --extra auto
 EXTRAS_worker-gpu := --extra worker --extra gpu
+EXTRAS_zoo := --extra zoo --extra cli
 EXTRAS_local := --extra local
 
 .PHONY: lock
@@ -86,5 +87,5 @@ lock: | $(UV) ## choose the versions of requirements/*.txt anew from pyproject.t
 	$(foreach side,$(SIDES),$(COMPILE) $(EXTRAS_$(side)) $(ARGS) -c requirements/dev.txt -o requirements/$(side).txt &&) true
 
 $(UV): | $(BIN)/python
-	$(BIN)/python -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check uv

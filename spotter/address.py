@@ -22,6 +22,8 @@ def claim(host: str, port: int) -> int:
     Raises:
         StackError: it is taken, needs more rights, or is no address of this machine.
     """
+    if not 0 <= port <= 65535:
+        raise StackError(f"{port} is not a port: give 0 to 65535 to --port.")
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as listener:
@@ -32,8 +34,6 @@ def claim(host: str, port: int) -> int:
             return int(listener.getsockname()[1])
     except socket.gaierror:
         raise StackError(f"There is no host {host}: give an address of this machine to --host.") from None
-    except OverflowError:
-        raise StackError(f"{port} is not a port: give 0 to 65535 to --port.") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             text = f"Port {port} of {host} is already in use: stop what uses it, or give another to --port."

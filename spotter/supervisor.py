@@ -112,13 +112,17 @@ class Supervisor:
         self._selector.register(fd, selectors.EVENT_READ, child)
 
     def _await_ready(self, stage: list[Child]) -> None:
-        began = time.monotonic()
+        began = asked = time.monotonic()
         waiting = [child for child in stage if child.spec.ready]
         while waiting and not self.stop_requested:
             self._step()
+            now = time.monotonic()
+            if now - asked < TICK_S:  # lines end a step early, and the question itself may cause a line
+                continue
+            asked = now
             waiting = [child for child in waiting if not (child.alive and child.spec.ready and child.spec.ready())]
             for child in waiting:
-                if time.monotonic() - began > child.spec.ready_timeout_s:
+                if now - began > child.spec.ready_timeout_s:
                     said = _quoted(child.last_line)
                     limit = f"{child.spec.ready_timeout_s:g} s"
                     raise StackError(f"The {child.spec.name} did not become ready within {limit}{said}.")
