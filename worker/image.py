@@ -62,8 +62,9 @@ _UPRIGHT = {
 class Decoder:
     """Decodes pictures in many threads at once, within one memory budget.
 
-    Construct it once, in the composition root: it sets Pillow's process-wide bomb limit and turns the bomb warning into
-    an error. Warning filters are not safe to change while threads run, so this happens here and not for each picture.
+    Construct it once, in the composition root: it sets Pillow's process-wide bomb limit, turns the bomb warning into an
+    error and silences Pillow's remarks on damaged metadata. Warning filters are not safe to change while threads run,
+    so this happens here and not for each picture.
 
     Args:
         max_pixels: width times height of the largest picture decoded.
@@ -77,6 +78,7 @@ class Decoder:
         self._budget = _ByteBudget(memory_bytes, wait_s)
         Image.MAX_IMAGE_PIXELS = max_pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF, once for each picture
 
     def decode(self, data: bytes) -> Pixels:
         """The first frame of a JPEG, PNG, WEBP, GIF or BMP, upright, as RGB uint8 (H, W, 3).
