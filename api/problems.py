@@ -64,7 +64,7 @@ def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
 async def _spotter(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpotterError)
     if error.http_status >= 500:
-        logger.warning("refused", extra={"code": error.code, "cause": repr(error.__cause__)})
+        logger.warning("refused", extra={"code": error.code, "cause": str(error.__cause__)})
     return problem(error, request.url.path)
 
 

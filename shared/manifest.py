@@ -109,6 +109,9 @@ def read(models_dir: Path, name: str, version: str | None = None) -> tuple[Manif
     folder = models_dir / name / chosen
     try:
         manifest = Manifest.model_validate_json((folder / "model.json").read_bytes())
-    except (OSError, ValidationError) as error:
-        raise StartupError(f"{folder / 'model.json'} cannot be read: {error}") from None
+    except OSError as error:
+        raise StartupError(f"{folder / 'model.json'} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}" for item in error.errors())
+        raise StartupError(f"{folder / 'model.json'} is damaged ({wrong}): pull or import the model again.") from None
     return manifest, folder / "model.onnx"

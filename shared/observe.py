@@ -25,9 +25,15 @@ _CHATTY = (
     "celery.redirected",
     "celery.worker.strategy",  # a line for each token
     "celery.app.trace",
+    "uvicorn.access",  # likewise for each request
 )
 _LONGEST = 2000  # characters of one value: a hostile text must not fill the log
-_PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+_PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's, for terminals
+}
 
 
 class JsonFormatter(logging.Formatter):

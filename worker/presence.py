@@ -34,8 +34,7 @@ class Presence:
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
     def start(self) -> None:
-        """Announce now and from now on. The first announcement must succeed: raises StoreUnavailable."""
-        self._store.run(announce(self._report()))
+        """Announce now and from now on; a store that is away is waited for."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -48,11 +47,14 @@ class Presence:
             logger.warning("not withdrawn", extra={"error": repr(error)})
 
     def _loop(self) -> None:
-        while not self._stopping.wait(EVERY_S):
+        pause_s = 0.0
+        while not self._stopping.wait(pause_s):
             try:
                 self._store.run(announce(self._report()))
+                pause_s = EVERY_S
             except Overloaded as error:
                 logger.warning("not announced", extra={"error": repr(error)})
+                pause_s = 1.0
 
     def _report(self) -> WorkerReport:
         return WorkerReport(

@@ -21,12 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from shared import manifest
+from shared.errors import StartupError
 from shared.manifest import Manifest, Origin
 from zoo import catalog as catalogs
 from zoo import darknet, download, package_index, pip_settings, repository
 from zoo.catalog import Address, Entry, File, Package
 from zoo.download import Advance, SourceFailed
-from zoo.errors import CatalogError, ContractError, PullError
+from zoo.errors import CatalogError, ContractError, PullError, RepositoryError
 
 _CACHE = ".downloads"
 _CHUNK = 1 << 20
@@ -51,13 +52,13 @@ def pull(
     entry = entries.get(name)
     if entry is None:
         raise CatalogError(f"The catalog has no model {name!r}; it has {', '.join(sorted(entries))}.")
-    if manifest.versions(models_dir, name):
-        return manifest.read(models_dir, name)[0]
+    if installed := _installed(models_dir, name):
+        return installed
     cache = models_dir / _CACHE
     try:
         with _alone(cache), _progress(console, entry.weights.name) as advance:
-            if manifest.versions(models_dir, name):
-                return manifest.read(models_dir, name)[0]
+            if installed := _installed(models_dir, name):
+                return installed
             weights, origin = _bring(entry, _Visit(cache, advance))
             made = _convert(name, entry, weights, origin, models_dir)
             for file in _files(entry):
@@ -66,6 +67,15 @@ def pull(
             return made
     except OSError as error:
         raise PullError(f"{cache} cannot be written: {error.strerror or error}.") from error
+
+
+def _installed(models_dir: Path, name: str) -> Manifest | None:
+    if not manifest.versions(models_dir, name):
+        return None
+    try:
+        return manifest.read(models_dir, name)[0]
+    except StartupError as error:
+        raise RepositoryError(error.detail) from None
 
 
 def _convert(name: str, entry: Entry, weights: Path, origin: Origin, models_dir: Path) -> Manifest:
