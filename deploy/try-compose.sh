@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Does docker-compose.yml hold what it promises? Builds it, starts it with three workers, puts 60 jobs through while one
+# worker is killed, and takes everything down again. Needs a running engine with compose v2, and python3.
+# A project, volumes and a port of its own: a Spotter that runs here already is left alone. Images stay, as build cache.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+project=spotter-try
+unset COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME
+export SPOTTER_PORT=0                                         # any free one
+export SPOTTER_INFER_THREADS=${SPOTTER_INFER_THREADS:-1}      # three workers share this machine
+build_s=900 start_s=300 model_s=300
+
+compose() { docker compose --project-name "$project" --file docker-compose.yml "$@"; }
+say() { printf '[%3ss] %s\n' "$SECONDS" "$*"; }
+within() { timeout --kill-after=10 "$1" docker compose --progress quiet --project-name "$project" --file docker-compose.yml "${@:2}"; }
+
+finish() {
+  local code=$?
+  if [ "$code" != 0 ]; then compose ps --all || true; compose logs --no-color --tail 30 || true; fi
+  within 120 down --volumes --remove-orphans || code=1
+  if [ "$code" = 0 ]; then say "compose: passed"; else say "compose: FAILED"; fi
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+within 120 down --volumes --remove-orphans                    # what an earlier run left that was cut off
+say "building"
+within "$build_s" build
+docker image inspect --format '{{index .RepoTags 0}}  {{.Size}} bytes' spotter-api spotter-worker spotter-zoo
+docker run --rm --network none spotter-api python -c '
+import importlib.util, sys
+held = [name for name in ("numpy", "onnxruntime", "cv2") if importlib.util.find_spec(name)]
+sys.exit(f"the api image holds {held}" if held else 0)'
+
+say "bringing the model"
+if ! within "$model_s" run --rm --no-deps models; then
+  [ -e models/yolov3-tiny ] || { echo "No source of the model is reached, and there is none in ./models." >&2; exit 1; }
+  echo "No source of the model is reached from a container; ./models is used instead."
+  export MODELS_DIR=./models
+fi
+
+say "starting"
+within "$start_s" up --detach --build --scale worker=3 --wait --wait-timeout "$start_s"
+compose ps --all
+mapfile -t workers < <(compose ps --quiet worker)
+[ "${#workers[@]}" = 3 ] || { echo "There are ${#workers[@]} workers, not 3." >&2; exit 1; }
+
+say "60 jobs"
+timeout --kill-after=10 420 python3 deploy/try_jobs.py --url "http://$(compose port api 8000)" \
+  --picture spotter/sample/dog.jpg "${workers[@]}"
