@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from ports import free_port
 
 from shared.connection import connect
 from shared.store import JobStore
 from spotter.valkey import binary
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import httpx
 import pytest
 import redis
 import uvicorn
-from ports import free_port
-from store_samples import BY, good
 
 from api.main import create_app
 from shared.schema import Claim, PictureResult, ServedModel, WorkerReport
 from shared.settings import Settings
 from shared.steps import announce, claim, finish
 from shared.store import JobStore
+from tests.ports import free_port
+from tests.shared.store_samples import BY, good
 
 Serve = Callable[..., httpx.Client]
 

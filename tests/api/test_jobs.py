@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from ports import free_port
 
 from shared.schema import UploadSource, UrlSource
+from tests.ports import free_port
 
 URL = {"image": {"url": "https://example.com/dog.jpg"}}
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import onnx
 import pytest
-from agreement import PICTURES, Detect, Found
 
 from shared.errors import SpotterError
 from shared.manifest import Frame, Manifest, Origin
 from shared.schema import Options
+from tests.reference.agreement import PICTURES, Detect, Found
 from worker.engine import Engine
 from worker.image import Decoder, fit
 from worker.select import select

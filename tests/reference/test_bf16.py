@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from agreement import NAMES, Detect, assert_agree
 
 from shared.manifest import Manifest
+from tests.reference.agreement import NAMES, Detect, assert_agree
 from worker import hardware
 from worker.engine import PROVIDERS, Engine
 
-pytest_plugins = ["official_model"]
+pytest_plugins = ["tests.reference.official_model"]
 pytestmark = [
     pytest.mark.timeout(600),  # the first test may fetch the weights
     pytest.mark.skipif(not PROVIDERS["openvino"].available(), reason="this ONNX Runtime has no OpenVINO provider"),

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agreement import NAMES, PICTURES, Detect, Found, assert_agree
 from PIL import Image
 
 from shared.manifest import Manifest
+from tests.reference.agreement import NAMES, PICTURES, Detect, Found, assert_agree
 from worker.engine import Engine
 
-pytest_plugins = ["official_model"]
+pytest_plugins = ["tests.reference.official_model"]
 pytestmark = pytest.mark.timeout(600)  # the first test may fetch the weights
 
 HERE = Path(__file__).parent

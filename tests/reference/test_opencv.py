@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from agreement import NAMES, PICTURES, Detect, Found, assert_agree
 from PIL import Image
 
 from shared.manifest import Manifest
+from tests.reference.agreement import NAMES, PICTURES, Detect, Found, assert_agree
 from worker.engine import PROVIDERS, Engine
 
-pytest_plugins = ["official_model"]
+pytest_plugins = ["tests.reference.official_model"]
 pytestmark = pytest.mark.timeout(600)  # the first test may fetch the weights
 
 HERE = [name for name, provider in PROVIDERS.items() if provider.available()]

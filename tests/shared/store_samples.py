@@ -12,6 +12,11 @@ from shared.store import Call
 BY = ModelVersion(name="m", version="1", sha256="0" * 64)
 
 
+def text(name: Any) -> str:
+    """What the client gives back as bytes."""
+    return str(name, "utf-8")
+
+
 def spec(total: int = 1, **changes: Any) -> JobSpec:
     fields: dict[str, Any] = {
         "id": job_id(),

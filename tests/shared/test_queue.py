@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from celery import Celery
-from ports import free_port
-from store_samples import accepting, spec
 
 from shared.queue import DELIVER_QUEUE, Waker, create_celery, depth, detect_queue
 from shared.schema import Webhook
 from shared.steps import MOST_TOKENS, cancel, claim
 from shared.store import PREFIX, JobStore
 from shared.sweeper import Sweeper
+from tests.ports import free_port
+from tests.shared.store_samples import accepting, spec
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import redis
-from store_samples import BY, accepting, bad, good, spec
 
 from shared.connection import connect
 from shared.errors import QueueFull, StoreFull, StoreUnavailable
@@ -31,6 +30,7 @@ from shared.steps import (
 )
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, blob, hooks_due, page, source_of, stats, view, workers
+from tests.shared.store_samples import BY, accepting, bad, good, spec, text
 
 LEASE_S = 30.0
 
@@ -48,7 +48,7 @@ def take(store: JobStore, most: int = 16) -> list[Claim]:
 def lose_leases(client: redis.Redis) -> None:
     """As if every worker had been silent for longer than its lease."""
     for member in client.zrange(PREFIX + "leases", 0, -1):
-        client.zadd(PREFIX + "leases", {member: 0})
+        client.zadd(PREFIX + "leases", {text(member): 0})
 
 
 def swept(store: JobStore, attempts: int = 3) -> Any:
@@ -263,7 +263,7 @@ def test_what_is_past_its_retention_leaves_nothing_behind(store: JobStore, clien
     client.zadd(PREFIX + "expiry", {job.id: 1})
     swept(store)
     assert store.run(view([job.id], inline_results=1)) == [None]
-    left = {key.decode() for key in client.keys(PREFIX + "*")}
+    left = {text(key) for key in client.keys(PREFIX + "*")}
     assert left <= {PREFIX + "stats", PREFIX + "pending", PREFIX + "tokens"}
 
 

@@ -20,12 +20,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from store_samples import BY, accepting, bad, good, spec
 
 from shared.schema import TERMINAL, Claim
 from shared.steps import beat, cancel, claim, finish, hand_back, sweep
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, view
+from tests.shared.store_samples import BY, accepting, bad, good, spec, text
 
 MAX_ATTEMPTS = 3
 
@@ -128,7 +128,7 @@ class StoreWalk(RuleBasedStateMachine):
             for one in claims:
                 self.store.run(finish(one, good(one.index), BY))
             for member in self.client.zrange(PREFIX + "leases", 0, -1):
-                self.client.zadd(PREFIX + "leases", {member: 0})
+                self.client.zadd(PREFIX + "leases", {text(member): 0})
             done = self.store.run(sweep(most=100, max_attempts=MAX_ATTEMPTS))
             if not claims and not done.requeued:
                 break
@@ -138,7 +138,7 @@ class StoreWalk(RuleBasedStateMachine):
 @pytest.mark.timeout(180)
 def test_the_laws_hold_on_random_walks(client: redis.Redis) -> None:
     walk = type("Walk", (StoreWalk,), {"client": client})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         walk,
         settings=settings(
             max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from job_server import FAILED, JOB, QUEUED, JobServer, serving
-from ports import free_port
 
 from spotter import Spotter, SpotterApiError, SpotterTimeout, SpotterUnreachable
+from tests.ports import free_port
+from tests.spotter.job_server import FAILED, JOB, QUEUED, JobServer, serving
 
 PROBLEM = {
     "type": "about:blank",

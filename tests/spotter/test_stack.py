@@ -19,11 +19,11 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from ports import free_port
 
 from spotter import address, datafolder, stack, valkey
 from spotter.errors import StackError
 from spotter.supervisor import Supervisor
+from tests.ports import free_port
 
 MAXMEMORY = 64 * 1024 * 1024
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny_model import make_models
 
 from bench.local import Stack
+from tests.system.tiny_model import make_models
 
 Start = Callable[..., Stack]
 

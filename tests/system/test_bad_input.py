@@ -15,9 +15,9 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
-from watching import parts
 
 from bench.local import Stack
+from tests.system.watching import parts
 
 pytestmark = [
     pytest.mark.system,

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
-from conftest import Start
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
-from watching import finished, parts
 
 from bench.local import Stack
+from tests.system.conftest import Start
+from tests.system.watching import finished, parts
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Start
+
+from tests.system.conftest import Start
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from conftest import Start
 from PIL import Image
 from standardwebhooks import Webhook
+
+from tests.system.conftest import Start
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -25,10 +26,10 @@ def parts(stack: Stack, word: str) -> list[int]:
     return found
 
 
-def finished(client: httpx.Client, jobs: list[str], seconds: float) -> dict[str, dict[str, object]]:
+def finished(client: httpx.Client, jobs: list[str], seconds: float) -> dict[str, dict[str, Any]]:
     """Every job once it is final; the test fails when some are not in time."""
     deadline = time.monotonic() + seconds
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         while True:
             assert time.monotonic() < deadline, f"{len(jobs) - len(found)} of {len(jobs)} jobs did not end in time"

@@ -9,16 +9,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import redis
 from standardwebhooks import Webhook as Verifier
-from store_samples import BY, accepting, good, spec
 
 from shared.schema import JobSpec, Webhook
 from shared.steps import claim, finish
 from shared.store import PREFIX, JobStore
 from shared.views import stats
+from tests.shared.store_samples import BY, accepting, good, spec
 from worker.deliveries import PER_ENDPOINT, Deliveries
 from worker.egress import Egress
 
@@ -89,7 +90,7 @@ def deliveries(store: JobStore, receiver: Receiver) -> Iterator[Deliveries]:
     made.stop()
 
 
-def ended(store: JobStore, url: str, **changes: object) -> JobSpec:
+def ended(store: JobStore, url: str, **changes: Any) -> JobSpec:
     job = spec(webhook=Webhook(url=url), **changes)
     store.run(accepting(job))
     (held,) = store.run(claim("m", 1, 30))

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pytest
 import redis
-from numpy.typing import NDArray
 from PIL import Image
-from store_samples import BY, good, spec
 
 from shared import observe
 from shared.blobs import drawn_blob
@@ -21,8 +19,9 @@ from shared.schema import JobSpec, Options, StoredSource, UploadSource, Webhook
 from shared.steps import accept, cancel, claim, finish, hand_back
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, blob, view
+from tests.shared.store_samples import BY, good, spec
 from worker import detect
-from worker.batcher import Batcher
+from worker.batcher import Batcher, Frames
 from worker.detect import Detector, Limits, Served
 from worker.image import Decoder
 from worker.leases import Leases
@@ -52,7 +51,7 @@ class Device:
         self.batches: list[int] = []
         self.act: Callable[[], None] = lambda: None
 
-    def __call__(self, frames: NDArray[np.uint8], /) -> Output:
+    def __call__(self, frames: Frames, /) -> Output:
         self.batches.append(len(frames))
         self.act()
         n = len(frames)
@@ -215,7 +214,11 @@ def test_the_drawn_picture_is_there_before_the_job_is_done(bench: Bench) -> None
 
 def test_a_picture_whose_job_is_canceled_meanwhile_is_not_written(bench: Bench) -> None:
     job = bench.send()
-    bench.device.act = lambda: bench.store.run(cancel(job.id)) and None
+
+    def cancel_it() -> None:
+        bench.store.run(cancel(job.id))
+
+    bench.device.act = cancel_it
     bench.detector.detect("m")
     assert bench.seen(job).view.status == "canceled"
     assert (bench.seen(job).view.results or ())[0].detections is None

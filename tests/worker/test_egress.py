@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_server import TIMEOUT_S, Serve, answer, client, failing, raw_servers
 
 from shared.errors import AddressForbidden, FetchFailed, FetchTimeout, StartupError
+from tests.worker.raw_server import TIMEOUT_S, Serve, answer, client, failing, raw_servers
 from worker.egress import PUBLIC
 
 

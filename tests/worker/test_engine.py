@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tiny_onnx import SIDE, brightness, manifest
 
 from shared.errors import InferenceFailed, StartupError
+from tests.worker.tiny_onnx import SIDE, brightness, manifest
 from worker import hardware
 from worker.engine import PROVIDERS, Engine
 

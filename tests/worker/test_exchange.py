@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from raw_server import TIMEOUT_S, Handler, Serve, answer, client, drip, failing, held, raw_servers
 
 from shared.errors import FetchFailed, FetchTimeout, SourceError, SourceNotFound, SourceTooLarge
+from tests.worker.raw_server import TIMEOUT_S, Handler, Serve, answer, client, drip, failing, held, raw_servers
 from worker import egress as egress_module
 from worker.exchange import USER_AGENT, Deadline, in_time
 

@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
-from raw_server import TIMEOUT_S, Serve, answer, client, held, raw_servers
 
 from shared.errors import FetchFailed, FetchTimeout, SourceDisabled, SourceNotFound, SourceTooLarge, UploadGone
 from shared.s3 import S3Place
 from shared.schema import Base64Source, S3Source, StoredSource, UploadSource, UrlSource
+from tests.worker.raw_server import TIMEOUT_S, Serve, answer, client, held, raw_servers
 from worker.sources import SOURCES, S3Access, Sources
 
 MAX_BYTES = 500_000

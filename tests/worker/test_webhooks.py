@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_server import LOOPBACK, Serve, answer, held, raw_servers
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.errors import StartupError
+from tests.worker.raw_server import LOOPBACK, Serve, answer, held, raw_servers
 from worker.egress import Egress
 from worker.exchange import USER_AGENT
 from worker.webhooks import (

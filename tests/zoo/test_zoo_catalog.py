@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from zoo_random import layer_values, resized, write_weights
 
+from tests.zoo.zoo_random import layer_values, resized, write_weights
 from zoo import catalog, cfg, darknet
 from zoo.catalog import Address, Package
 from zoo.errors import CatalogError

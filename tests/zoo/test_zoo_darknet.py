@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zoo_numpy import forward
-from zoo_random import layer_values, resized, write_weights
-from zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
 
+from tests.zoo.zoo_numpy import forward
+from tests.zoo.zoo_random import layer_values, resized, write_weights
+from tests.zoo.zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
 from zoo import darknet
 from zoo.errors import CfgError, WeightsError
 from zoo.topologies import TOPOLOGIES

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from zoo_server import Reply, Server, serving
 
+from tests.zoo.zoo_server import Reply, Server, serving
 from zoo import download
 from zoo.catalog import File
 from zoo.download import SourceFailed

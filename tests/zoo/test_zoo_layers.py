@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zoo_numpy import forward
-from zoo_random import layer_values, write_weights
-from zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
 
+from tests.zoo.zoo_numpy import forward
+from tests.zoo.zoo_random import layer_values, write_weights
+from tests.zoo.zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
 from zoo import darknet
 from zoo.errors import CfgError
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from zoo_server import Reply, Server, serving
 
+from tests.zoo.zoo_server import Reply, Server, serving
 from zoo import download, package_index, pip_settings
 from zoo.download import SourceFailed
 from zoo.pip_settings import PipSettings

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from zoo_random import layer_values, write_weights
-from zoo_server import Reply, Server, serving
 
 from shared import manifest
+from tests.zoo.zoo_random import layer_values, write_weights
+from tests.zoo.zoo_server import Reply, Server, serving
 from zoo import download, repository
 from zoo.catalog import Address, Entry, File, Package, Source
 from zoo.errors import CatalogError, PullError, RepositoryError

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import onnx
 import pytest
-from zoo_random import layer_values, write_weights
 
 from shared import manifest
 from shared.manifest import Frame, Manifest, Origin
+from tests.zoo.zoo_random import layer_values, write_weights
 from zoo import darknet, repository
 from zoo.errors import ContractError, RepositoryError
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_random import sections
+
+from tests.zoo.zoo_random import sections
 
 Floats = NDArray[np.float64]
 Values = list[dict[str, np.ndarray]]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
-from zoo_random import sections
 
+from tests.zoo.zoo_random import sections
 from zoo import darknet
 
 
