@@ -2,10 +2,11 @@
 
 `zoo` writes these files, `worker` reads them; neither imports the other. Every model has one signature:
 
-    in   images  (N, H, W, 3)  uint8    RGB frames of `frame.height` x `frame.width`
+    in   images  (N, H, W, 3)  uint8    RGB frames of `frame.height` x `frame.width`, 0..255
     out  boxes   (N, A, 4)     float32  x1 y1 x2 y2, 0..1 of the frame
     out  scores  (N, A, C)     float32  probability per class
 
+(float32 frames, still 0..255, where `interpolation` is darknet: rounding alone moves its confidences by up to 0.02),
 or, for a model that suppresses overlaps by itself: `boxes (N, K, 4)`, `scores (N, K)`, `labels (N, K)` int64.
 """
 
@@ -21,6 +22,9 @@ from shared.errors import StartupError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 VERSION = re.compile(r"[0-9]{1,9}")
+
+
+Interpolation = Literal["linear", "darknet"]
 
 
 class _Frozen(BaseModel):
@@ -57,7 +61,7 @@ class Manifest(_Frozen):
         resize: `stretch` scales both axes on their own (AlexeyAB's darknet, OpenCV DNN); `letterbox` keeps the
             aspect and pads with grey (the original darknet).
         interpolation: `linear` samples at half-pixel centres (OpenCV `INTER_LINEAR`); `darknet` aligns the corners
-            (darknet `resize_image`).
+            (darknet `resize_image`) and keeps fractions.
         nms_in_graph: whether the second form of the signature holds.
     """
 
@@ -67,7 +71,7 @@ class Manifest(_Frozen):
     labels: tuple[str, ...]
     frame: Frame
     resize: Literal["stretch", "letterbox"] = "stretch"
-    interpolation: Literal["linear", "darknet"] = "linear"
+    interpolation: Interpolation = "linear"
     nms_in_graph: bool = False
     defaults: Defaults = Defaults()
     precision: dict[str, str] = {}

@@ -14,6 +14,7 @@ import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
@@ -51,6 +52,7 @@ def main() -> int:
     try:
         settings = load()
         start_logging("worker", settings.log_level)
+        cv2.setNumThreads(1)  # pictures are prepared side by side already
         with ExitStack() as stack:
             return _run(settings, stack)
     except StartupError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from shared.manifest import Frame
+from shared.manifest import Frame, Interpolation
 from zoo import cfg as syntax
 from zoo import layers
 from zoo.errors import CfgError
@@ -28,11 +28,12 @@ class Converted:
     classes: int
 
 
-def convert(cfg: str, weights: Path) -> Converted:
+def convert(cfg: str, weights: Path, interpolation: Interpolation = "linear") -> Converted:
     """Convert one network. The frame is the `width` and `height` of the cfg's `[net]`.
 
     Args:
         cfg: the text of the cfg file.
+        interpolation: how the frames will be made; darknet's are float32.
         weights: the weights file; mapped, not loaded, so memory holds little more than one copy of its values.
 
     Raises:
@@ -47,7 +48,10 @@ def convert(cfg: str, weights: Path) -> Converted:
     if first.number("channels", 3) != 3:
         raise first.error("must have channels=3: the frames are RGB")
     graph = Graph()
-    net = Network(graph, Weights(weights), width, height, Tensor(_scaled(graph), 3, height, width))
+    unscaled = bool(rest) and rest[0].kind == "convolutional" and rest[0].number("groups", 1) == 1
+    value = _planes(graph) if unscaled else _scaled(graph)
+    net = Network(graph, Weights(weights), width, height, Tensor(value, 3, height, width))
+    net.frame = value if unscaled else ""
     for section in rest:
         layers.emit(net, section)
     if not net.heads:
@@ -59,13 +63,21 @@ def convert(cfg: str, weights: Path) -> Converted:
     graph.add("Concat", *(head.boxes for head in net.heads), axis=1, out="boxes")
     graph.add("Concat", *(head.scores for head in net.heads), axis=1, out="scores")
     model = graph.model(
-        height=height, width=width, anchors=sum(head.rows for head in net.heads), classes=net.heads[0].classes
+        height=height,
+        width=width,
+        anchors=sum(head.rows for head in net.heads),
+        classes=net.heads[0].classes,
+        interpolation=interpolation,
     )
     return Converted(model, Frame(width=width, height=height), net.heads[0].classes)
 
 
-def _scaled(graph: Graph) -> str:
-    """uint8 NHWC 0..255 -> float32 NCHW 0..1. Transposed first: bytes move faster than floats."""
+def _planes(graph: Graph) -> str:
+    """Frames NHWC -> float32 NCHW, 0..255. Transposed first: bytes move faster than floats."""
     value = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
-    value = graph.add("Cast", value, to=int(onnx.TensorProto.FLOAT))
-    return graph.add("Mul", value, graph.reals(1 / 255))
+    return graph.add("Cast", value, to=int(onnx.TensorProto.FLOAT))
+
+
+def _scaled(graph: Graph) -> str:
+    """Frames NHWC -> float32 NCHW, 0..1, for a first layer that cannot take the factor into its weights."""
+    return graph.add("Mul", _planes(graph), graph.reals(1 / 255))

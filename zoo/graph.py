@@ -10,8 +10,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from shared.manifest import Interpolation
+
 OPSET = 17
 IR_VERSION = 8
+
+IMAGES: dict[Interpolation, int] = {"linear": TensorProto.UINT8, "darknet": TensorProto.FLOAT}
+"""Type of the input by how the frames are made."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,12 @@ class Graph:
         """A float32 constant."""
         return self.constant(np.asarray(values, np.float32))
 
-    def model(self, *, height: int, width: int, anchors: int, classes: int) -> onnx.ModelProto:
+    def model(
+        self, *, height: int, width: int, anchors: int, classes: int, interpolation: Interpolation
+    ) -> onnx.ModelProto:
         """The model under the contract of `shared.manifest`: `images` in; `boxes` and `scores` out."""
         value = helper.make_tensor_value_info
-        self._graph.input.append(value("images", TensorProto.UINT8, ["N", height, width, 3]))
+        self._graph.input.append(value("images", IMAGES[interpolation], ["N", height, width, 3]))
         self._graph.output.append(value("boxes", TensorProto.FLOAT, ["N", anchors, 4]))
         self._graph.output.append(value("scores", TensorProto.FLOAT, ["N", anchors, classes]))
         return self._model

@@ -30,6 +30,7 @@ class Network:
 
     Attributes:
         current: output of the layer before.
+        frame: name of the input in 0..255, where the first layer takes it unscaled; else empty.
         outputs: output of each layer so far by its index in the cfg; None for a layer that others cannot read.
         heads: the detection heads so far, in cfg order.
     """
@@ -40,6 +41,7 @@ class Network:
     height: int
     current: Tensor
     outputs: list[Tensor | None] = field(default_factory=list)
+    frame: str = ""
     heads: list[Head] = field(default_factory=list)
 
     def layer(self, index: int, section: Section) -> Tensor:

@@ -69,6 +69,16 @@ def pull(
         raise PullError(f"{cache} cannot be written: {error.strerror or error}.") from error
 
 
+def bring_weights(entry: Entry, cache: Path, *, console: Console | None = None) -> tuple[Path, Origin]:
+    """Only the weights file of a catalog model, in `cache` under its sha256, and where it came from.
+
+    Raises:
+        PullError: as `pull`.
+    """
+    with _alone(cache), _progress(console, entry.weights.name) as advance:
+        return _bring(entry, _Visit(cache, advance))
+
+
 def _installed(models_dir: Path, name: str) -> Manifest | None:
     if not manifest.versions(models_dir, name):
         return None

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from shared import manifest
 from shared.errors import StartupError
-from shared.manifest import Defaults, Frame, Manifest, Origin
+from shared.manifest import Defaults, Frame, Interpolation, Manifest, Origin
 from zoo.errors import ContractError, RepositoryError
+from zoo.graph import IMAGES
 
 _UNFINISHED = ".new-"
 _ABANDONED_AFTER_S = 3600.0
@@ -37,7 +38,7 @@ def install(
     frame: Frame,
     origin: Origin,
     resize: Literal["stretch", "letterbox"] = "stretch",
-    interpolation: Literal["linear", "darknet"] = "linear",
+    interpolation: Interpolation = "linear",
     defaults: Defaults | None = None,
 ) -> Manifest:
     """Put a model into the repository and return its manifest, with the version that it got.
@@ -50,7 +51,7 @@ def install(
     """
     if not manifest.NAME.fullmatch(name):
         raise RepositoryError(f"{name!r} is not a model name: use lower-case letters, digits, '.', '_' and '-'.")
-    _check_signature(model, frame, len(labels))
+    _check_signature(model, frame, len(labels), interpolation)
     folder = models_dir / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +79,10 @@ def install(
         raise RepositoryError(f"{models_dir} cannot hold model {name}: {error.strerror or error}.") from error
 
 
-def _check_signature(model: onnx.ModelProto, frame: Frame, classes: int) -> None:
-    float32, uint8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+def _check_signature(model: onnx.ModelProto, frame: Frame, classes: int, interpolation: Interpolation) -> None:
+    float32 = onnx.TensorProto.FLOAT
     expected = {
-        "images": (uint8, (None, frame.height, frame.width, 3)),
+        "images": (IMAGES[interpolation], (None, frame.height, frame.width, 3)),
         "boxes": (float32, (None, ..., 4)),
         "scores": (float32, (None, ..., classes)),
     }

@@ -34,8 +34,7 @@ def weights() -> Path:
         return kept
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
-        with pull._alone(CACHE):
-            brought, _ = pull._bring(entry, pull._Visit(CACHE, lambda done, total: None))
+        brought, _ = pull.bring_weights(entry, CACHE)
         for left in set(CACHE.iterdir()) - {brought}:
             left.unlink()  # the archive that held it
         return brought
@@ -75,8 +74,7 @@ def stretched(weights: Path, cfg: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def letterboxed(weights: Path, cfg: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     """The same network for darknet's own frames: letterbox, corner-aligned, float32 (see `image.fit`)."""
-    converted = darknet.convert(cfg.read_text(), weights)
-    converted.model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    converted = darknet.convert(cfg.read_text(), weights, "darknet")
     path = tmp_path_factory.mktemp("letterbox") / "model.onnx"
     return _written(converted.model, path, converted.frame, resize="letterbox", interpolation="darknet")
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
+from shared.manifest import Interpolation
 from tests.zoo.zoo_numpy import forward
 from tests.zoo.zoo_random import layer_values, resized, write_weights
 from tests.zoo.zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
@@ -135,3 +138,26 @@ def test_blanks_comments_and_repeated_keys(tmp_path: Path) -> None:
         "filters=6", "filters = 6 # six\nfilters=9"
     )
     assert darknet.convert(loose, weights).model == darknet.convert(CFG, weights).model
+
+
+def test_the_first_layer_keeps_its_numbers_when_weights_are_rounded_to_bf16(tmp_path: Path) -> None:
+    """As a device with bf16 arithmetic does: every constant loses its lower 16 bits, rounded to nearest."""
+    cfg = resized(TOPOLOGIES["yolov3-tiny"](), 96, 96)
+    model = darknet.convert(cfg, write_weights(tmp_path / "w.weights", layer_values(cfg))).model
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    exact = numpy_helper.to_array(constants[first.input[1]])
+    bits = exact.view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    halves = np.split(rounded.astype(np.float64), 2, axis=1)
+    wanted = np.add(*np.split(exact.astype(np.float64), 2, axis=1))
+    assert np.abs(halves[0] + halves[1] - wanted).max() <= np.abs(wanted).max() * 2.0**-16
+    assert np.abs(halves[0] - wanted).max() > np.abs(wanted).max() * 2.0**-12  # one half alone would not do
+
+
+def test_darknets_own_frames_are_float(tmp_path: Path) -> None:
+    cfg = resized(TOPOLOGIES["yolov3-tiny"](), 96, 96)
+    weights = write_weights(tmp_path / "w.weights", layer_values(cfg))
+    kinds: dict[Interpolation, int] = {"linear": onnx.TensorProto.UINT8, "darknet": onnx.TensorProto.FLOAT}
+    for how, kind in kinds.items():
+        assert darknet.convert(cfg, weights, how).model.graph.input[0].type.tensor_type.elem_type == kind
