@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from contextlib import suppress
 
 from celery import Celery
 from kombu.entity import Exchange, Queue
@@ -48,6 +49,10 @@ def create_celery(broker_url: str) -> Celery:
             "socket_keepalive": True,
             "health_check_interval": 10,  # a half-open connection is noticed in about 21 s
             "priority_steps": [0],  # priority lives in the store's index
+            "max_retries": 1,  # of a publish; without a bound kombu waits for the broker for ever
+            "interval_start": 0.0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
         },
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -88,6 +93,8 @@ class Waker:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._inbox: queue.Queue[tuple[str, str, tuple[str, ...], int] | None] = queue.Queue(self._CAPACITY)
+        self._dropping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._publish_all, name="waker", daemon=True)
 
     def start(self) -> None:
@@ -95,8 +102,10 @@ class Waker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Publish what is left, at most for a few seconds."""
-        self._inbox.put(None)
+        """Publish what is left, at most for a few seconds and only while the broker takes it."""
+        self._stopping.set()
+        with suppress(queue.Full):
+            self._inbox.put_nowait(None)
         self._thread.join(timeout=5)
 
     def wake_detect(self, model: str, tokens: int) -> None:
@@ -111,8 +120,11 @@ class Waker:
     def _offer(self, item: tuple[str, str, tuple[str, ...], int]) -> None:
         try:
             self._inbox.put_nowait(item)
+            self._dropping = False
         except queue.Full:
-            logger.warning("token dropped: the broker takes no more just now", extra={"queue": item[1]})
+            if not self._dropping:  # once, not for each of a flood
+                logger.warning("tokens are dropped: the broker takes none just now", extra={"queue": item[1]})
+            self._dropping = True
 
     def _publish_all(self) -> None:
         while (item := self._inbox.get()) is not None:
@@ -123,3 +135,5 @@ class Waker:
                     self._app.send_task(task, args=args, queue=target, ignore_result=True)
             except Exception as error:  # kombu's errors differ by transport; every one means: not published
                 logger.warning("token not published", extra={"queue": name, "error": repr(error)})
+                if self._stopping.is_set():
+                    return

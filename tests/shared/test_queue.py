@@ -64,6 +64,10 @@ def test_a_waker_without_a_broker_blocks_nobody(redis_url: str) -> None:
         waker.wake_deliver()
     assert time.monotonic() - start < 2
     assert waker._inbox.qsize() <= waker._CAPACITY
+    start = time.monotonic()
+    waker.stop()
+    assert time.monotonic() - start < 5
+    assert not waker._thread.is_alive()
     app.close()
 
 
