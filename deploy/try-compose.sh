@@ -11,13 +11,17 @@ export SPOTTER_PORT=0                                         # any free one
 export SPOTTER_INFER_THREADS=${SPOTTER_INFER_THREADS:-1}      # three workers share this machine
 build_s=900 start_s=300 model_s=300
 
-compose() { docker compose --project-name "$project" --file docker-compose.yml "$@"; }
+within() { # SECONDS, then what docker compose is to do
+  timeout --kill-after=10 "$1" docker compose --ansi never --progress quiet --project-name "$project" \
+    --file docker-compose.yml "${@:2}"
+}
+compose() { within 60 "$@"; }
 say() { printf '[%3ss] %s\n' "$SECONDS" "$*"; }
-within() { timeout --kill-after=10 "$1" docker compose --progress quiet --project-name "$project" --file docker-compose.yml "${@:2}"; }
 
 finish() {
   local code=$?
   if [ "$code" != 0 ]; then compose ps --all || true; compose logs --no-color --tail 30 || true; fi
+  unset MODELS_DIR                                            # with it, the volume for models would be overlooked
   within 120 down --volumes --remove-orphans || code=1
   if [ "$code" = 0 ]; then say "compose: passed"; else say "compose: FAILED"; fi
   exit "$code"
