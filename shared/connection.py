@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 import redis.asyncio
@@ -17,31 +18,26 @@ SOCKET_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 5
 
 
+_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "socket_timeout": SOCKET_TIMEOUT_S,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+_BACKOFF = ExponentialBackoff(cap=0.5, base=0.05)
+_RETRIES = 3
+"""Rides out a short outage; a long one becomes a 503 in the API, an expired lease in a worker."""
+
+
 def connect(url: str, name: str) -> redis.Redis:
     """A blocking client with bounded waits; `name` shows in `CLIENT LIST`. Opens no connection yet."""
-    return redis.Redis.from_url(
-        url,
-        client_name=f"spotter-{name}",
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_keepalive=True,
-        health_check_interval=15,
-        # Rides out a short outage; a long one becomes a 503 in the API, an expired lease in a worker.
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-    )
+    return redis.Redis.from_url(url, client_name=f"spotter-{name}", retry=Retry(_BACKOFF, _RETRIES), **_OPTIONS)
 
 
 def connect_async(url: str, name: str) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        client_name=f"spotter-{name}",
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-    )
+    retry = redis.asyncio.retry.Retry(_BACKOFF, _RETRIES)
+    return redis.asyncio.Redis.from_url(url, client_name=f"spotter-{name}", retry=retry, **_OPTIONS)
 
 
 @contextmanager

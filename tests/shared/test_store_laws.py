@@ -42,6 +42,7 @@ class StoreWalk(RuleBasedStateMachine):
         self.jobs: dict[str, int] = {}
         self.final: dict[str, Snapshot] = {}
         self.written: dict[tuple[str, int], int] = {}
+        self.newest: dict[tuple[str, int], int] = {}
 
     held: Bundle[Claim] = Bundle("held")
 
@@ -56,7 +57,19 @@ class StoreWalk(RuleBasedStateMachine):
     def claim(self, most: int) -> Any:
         claims = self.store.run(claim("m", most, 30))
         assert len({one.job.id for one in claims}) <= 1
+        for one in claims:
+            key = (one.job.id, one.index)
+            assert one.fence > self.newest.get(key, 0), "a fence came twice"
+            self.newest[key] = one.fence
         return multiple(*claims)
+
+    @rule(most=st.integers(1, 16))
+    def crash(self, most: int) -> None:
+        """A worker claims and dies; the sweeper finds out."""
+        for one in self.store.run(claim("m", most, 30)):
+            self.newest[one.job.id, one.index] = one.fence
+            self.lose_lease(one)
+        self.sweep()
 
     @rule(one=held, fine=st.booleans())
     def finish(self, one: Claim, fine: bool) -> None:
@@ -68,6 +81,7 @@ class StoreWalk(RuleBasedStateMachine):
             key = (one.job.id, one.index)
             assert key not in self.written, "a second result was committed"
             assert not before.final
+            assert one.fence == self.newest[key], "a stale fence wrote"
             self.written[key] = one.fence
 
     @rule(one=consumes(held))
