@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real Valkey server for the session, emptied before each test that uses it."""
+"""Fixtures of all tests: one real Valkey server, emptied before each test that uses it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey_server: str) -> str:
-    """The session's server, empty."""
+    """The server, empty."""
     client = redis.Redis.from_url(valkey_server)
     client.flushall()
     client.close()

@@ -1,4 +1,4 @@
-"""A real API: uvicorn in a thread on a real socket, over the session's Valkey. Tests play the worker on the store."""
+"""A real API: uvicorn in a thread on a real socket, over a Valkey server. Tests play the worker on the store."""
 
 from __future__ import annotations
 
