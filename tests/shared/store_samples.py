@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
+
 from shared.ids import job_id
-from shared.schema import JobSpec, ModelVersion, Options, PictureFailure, PictureResult, UrlSource
-from shared.steps import accept
-from shared.store import Call
+from shared.schema import Claim, JobSpec, ModelVersion, Options, PictureFailure, PictureResult, UrlSource
+from shared.steps import accept, claim, sweep
+from shared.store import PREFIX, Call, JobStore
+from shared.views import Snapshot, view
 
 BY = ModelVersion(name="m", version="1", sha256="0" * 64)
 
@@ -42,3 +45,26 @@ def good(index: int = 0) -> PictureResult:
 def bad(index: int = 0) -> PictureResult:
     failure = PictureFailure(code="invalid_image", title="Not a readable picture", detail="It is not a picture.")
     return PictureResult(index=index, status="failed", attempts=1, error=failure)
+
+
+LEASE_S = 30.0
+
+
+def seen(store: JobStore, job: str) -> Snapshot:
+    (snapshot,) = store.run(view([job], inline_results=100))
+    assert snapshot is not None
+    return snapshot
+
+
+def take(store: JobStore, most: int = 16) -> list[Claim]:
+    return store.run(claim("m", most, LEASE_S))
+
+
+def lose_leases(client: redis.Redis) -> None:
+    """As if every worker had been silent for longer than its lease."""
+    for member in client.zrange(PREFIX + "leases", 0, -1):
+        client.zadd(PREFIX + "leases", {text(member): 0})
+
+
+def swept(store: JobStore, attempts: int = 3) -> Any:
+    return store.run(sweep(most=100, max_attempts=attempts))
