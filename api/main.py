@@ -19,7 +19,7 @@ from api import problems
 from api.changes import Changes
 from api.middleware import BodyLimit, RequestId
 from api.openapi import add_components
-from api.routes import jobs, models, ops, pictures
+from api.routes import jobs, models, ops, pictures, results
 from api.state import State
 from shared.blobs import LargeBlobs
 from shared.connection import connect, connect_async
@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES)
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, models, ops):
+    for routes in (jobs, pictures, results, models, ops):
         app.include_router(routes.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -44,7 +44,7 @@ class Snapshot:
 def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
     """Where to go on from here."""
     own = f"{base_url or ''}/jobs/{snapshot.spec.id}"
-    found = {"self": own}
+    found = {"self": own, "results": f"{own}/results"}
     if not snapshot.final:
         found["cancel"] = f"{own}/cancel"
     if snapshot.spec.options.draw:
@@ -69,6 +69,16 @@ class Backlog:
 def view(ids: Sequence[str], *, inline_results: int) -> Call[list[Snapshot | None]]:
     """The jobs as they are now; None for those that are not (or no longer) there."""
     return Call("view", (inline_results, *ids), lambda reply: [_snapshot(row) if row else None for row in reply])
+
+
+def results(snapshot: Snapshot, first: int, count: int) -> Call[list[PictureResult]]:
+    """Up to `count` pictures of a job from index `first` on, as `snapshot` of the job would show them."""
+    status, final = snapshot.view.status, snapshot.final
+    return Call(
+        "results",
+        (snapshot.spec.id, first, count),
+        lambda reply: [_picture(first + k, status, final, *entry) for k, entry in enumerate(reply)],
+    )
 
 
 def page(*, before: tuple[int, str] | None, count: int) -> Call[list[tuple[str, int]]]:
