@@ -23,7 +23,7 @@ import httpx
 
 from spotter.address import is_loopback
 from spotter.errors import SpotterApiError, SpotterTimeout, SpotterUnreachable
-from spotter.job import Job
+from spotter.job import Job, Picture
 
 LONGEST_WAIT_S = 60  # the service's own bound for `Prefer: wait` and `?wait=`
 LONG_POLL_S = 20
@@ -179,6 +179,16 @@ class Spotter:
             if page["next"] is None:
                 return
             query["after"] = page["next"]
+
+    def results(self, job_id: str) -> Iterator[Picture]:
+        """Every picture of the job that has a result by now, by index: also those of a job too large to show them.
+
+        Raises:
+            SpotterApiError: there is no such job.
+            SpotterUnreachable: the service cannot be reached.
+        """
+        for line in self._send("GET", _path("jobs", job_id, "results")).iter_lines():
+            yield Picture.from_json(json.loads(line))
 
     def picture(self, job_id: str, index: int = 0, draw: bool = True, media_type: str = "image/jpeg") -> bytes:
         """The picture with its boxes drawn (the job needs the option `draw`), or with `draw=False` the stored upload.

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from spotter.client import Spotter
+
 URL = {"url": "https://example.com/dog.jpg"}
 
 
@@ -36,4 +38,9 @@ def test_the_lines_are_what_the_job_shows(api: httpx.Client, worker: Any) -> Non
     job = api.post("/jobs", json={"images": [URL | {"id": "a"}, URL]}).json()["id"]
     worker.finish_all()
     assert lines(api, job) == api.get(f"/jobs/{job}").json()["results"]
+    with Spotter(str(api.base_url)) as service:
+        assert [(one.index, one.id, one.status) for one in service.results(job)] == [
+            (0, None, "succeeded"),
+            (1, None, "succeeded"),
+        ]
     assert api.get("/jobs/job_none/results").json()["code"] == "job_not_found"
