@@ -21,12 +21,11 @@ from api.middleware import BodyLimit, RequestId
 from api.openapi import add_components
 from api.routes import jobs, models, ops, pictures, results
 from api.state import State
-from shared.blobs import LargeBlobs
+from shared.blobs import large_blobs
 from shared.connection import connect, connect_async
 from shared.errors import StartupError
 from shared.observe import start_logging
 from shared.queue import Waker, create_celery
-from shared.s3 import connect_s3, s3_place
 from shared.settings import Settings, load
 from shared.store import AsyncJobStore, JobStore
 from shared.sweeper import Sweeper
@@ -86,7 +85,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
     changes.start()
     sweeper.start()
     try:
-        yield State(settings, AsyncJobStore(client), waker, changes, _large_blobs(settings))
+        yield State(settings, AsyncJobStore(client), waker, changes, large_blobs(settings))
     finally:
         sweeper.stop()
         waker.stop()
@@ -94,12 +93,6 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         await client.aclose()
         blocking.close()
         celery.close()
-
-
-def _large_blobs(settings: Settings) -> LargeBlobs | None:
-    if settings.blob_bucket is None:
-        return None
-    return LargeBlobs(connect_s3(s3_place(settings)), settings.blob_bucket)
 
 
 def _version() -> str:

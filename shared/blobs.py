@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
+from shared.s3 import connect_s3, s3_place
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -22,8 +24,12 @@ def drawn_blob(job: str, index: int) -> str:
 class LargeBlobs:
     """Stored pictures above `inline_bytes`, in one bucket. Blocking; thread-safe."""
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
-        self._client, self._bucket = client, bucket
+    def __init__(self, client: S3Client, bucket: str, inline_bytes: int) -> None:
+        self._client, self._bucket, self._inline_bytes = client, bucket, inline_bytes
+
+    def takes(self, data: bytes) -> bool:
+        """Whether these bytes belong here; else they go into the store."""
+        return len(data) > self._inline_bytes
 
     def put(self, name: str, data: bytes) -> None:
         """Raises StoreUnavailable."""
@@ -32,7 +38,7 @@ class LargeBlobs:
         try:
             self._client.put_object(Bucket=self._bucket, Key=f"spotter/{name}", Body=data)
         except (BotoCoreError, ClientError) as error:
-            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error
+            raise _unavailable() from error
 
     def get(self, name: str) -> bytes | None:
         """The bytes, or None when there are none. Raises StoreUnavailable."""
@@ -43,6 +49,17 @@ class LargeBlobs:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
                 return None
-            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error
+            raise _unavailable() from error
         except BotoCoreError as error:
-            raise StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5) from error
+            raise _unavailable() from error
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable("The picture store does not answer; try again shortly.", retry_after_s=5)
+
+
+def large_blobs(settings: Settings) -> LargeBlobs | None:
+    """The bucket that the settings name; None where the store keeps everything."""
+    if settings.blob_bucket is None:
+        return None
+    return LargeBlobs(connect_s3(s3_place(settings)), settings.blob_bucket, settings.blob_inline_bytes)

@@ -158,7 +158,8 @@ class Claim(Strict):
     """One picture in a worker's hands. Only the newest `fence` of a picture may write its result.
 
     Attributes:
-        fence: number of this claim of the picture, from 1; also the picture's attempts.
+        fence: number of this claim of the picture, from 1.
+        attempts: likewise, without the claims that were handed back.
         created_ms: epoch ms at which the job was accepted, by the store's clock.
         claimed_ms: epoch ms of the claim, by the store's clock.
     """
@@ -167,6 +168,7 @@ class Claim(Strict):
     index: int
     source: StoredSource
     fence: int
+    attempts: int
     created_ms: int
     claimed_ms: int
 

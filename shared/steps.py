@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.errors import Poison, QueueFull
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource, WorkerReport
-from shared.store import PREFIX, WORKER_TTL_MS, Call
+from shared.store import WORKER_TTL_MS, Call
 from shared.views import read_source
 
 MOST_TOKENS = 64
@@ -65,7 +65,7 @@ def accept(
     blobs = blobs or {}
     doc = spec.model_dump_json(exclude_defaults=True)
     hook = spec.webhook.model_dump_json() if spec.webhook else ""
-    pairs = [part for blob, data in blobs.items() for part in (blob_key(blob), data)]
+    pairs = [part for blob, data in blobs.items() for part in (blob, data)]
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
     def read(reply: list[int]) -> int:
@@ -102,11 +102,12 @@ def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[
                     "index": index,
                     "source": read_source(source),
                     "fence": fence,
+                    "attempts": attempts,
                     "created_ms": reply[1],
                     "claimed_ms": reply[2],
                 }
             )
-            for index, source, fence in reply[3:]
+            for index, source, fence, attempts in reply[3:]
         ]
 
     return Call("claim", (model, most, int(lease_s * 1000), int(first)), read)
@@ -193,11 +194,6 @@ def keep_blob(blob: str, data: bytes, ttl_s: int) -> Call[int]:
 def lock_sweep(holder: str, ttl_s: float) -> Call[bool]:
     """Whether `holder` may sweep for the next `ttl_s`: one process at a time does."""
     return Call("lock_sweep", (holder, max(1, int(ttl_s * 1000))), bool)
-
-
-def blob_key(blob: str) -> str:
-    """Where a stored picture lies."""
-    return f"{PREFIX}blob:{blob}"
 
 
 def blob_ttl_s(spec: JobSpec) -> int:

@@ -32,7 +32,6 @@ class Snapshot:
 
     spec: JobSpec
     version: int
-    created_ms: int
     view: JobView
 
     @property
@@ -143,7 +142,7 @@ def _time(value: bytes | None) -> int | None:
 
 
 def _snapshot(row: list[Any]) -> Snapshot:
-    doc, status_raw, created_raw, started, finished_raw, deadline, *numbers, by, rank, attempts, pictures = row
+    doc, status_raw, created_raw, started, finished_raw, deadline, *numbers, by, tries, rank, pictures = row
     created, finished = int(created_raw), _time(finished_raw)
     retain, first, returned, run, ok, bad, lost, version = map(int, numbers)
     spec = JobSpec.model_validate_json(doc)
@@ -169,14 +168,14 @@ def _snapshot(row: list[Any]) -> Snapshot:
         finished_at=rfc3339(finished),
         expires_at=rfc3339(finished + retain * 1000) if finished is not None else None,
         deadline_at=rfc3339(int(deadline)) or "",
-        attempts=attempts,
+        attempts=int(tries),
         queue_position=None if rank is None else int(rank) + 1,
         counts=counts,
         results=results or None,
         metadata=spec.metadata,
         links={},
     )
-    return Snapshot(spec, version, created, view)
+    return Snapshot(spec, version, view)
 
 
 def _picture(

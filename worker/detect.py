@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from shared import observe
 from shared.blobs import LargeBlobs, drawn_blob
@@ -20,7 +21,7 @@ from shared.errors import InferenceFailed, Internal, Overloaded, PictureError
 from shared.manifest import Manifest
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
-from shared.steps import claim, finish, give_way, hand_back, keep_blob
+from shared.steps import blob_ttl_s, claim, finish, give_way, hand_back, keep_blob
 from shared.store import JobStore
 from worker.batcher import Batcher, Inferred
 from worker.draw import draw
@@ -31,6 +32,7 @@ from worker.sources import Sources
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
 SLICE_S = 0.5
 """A token works at most this long, then gives way: to tokens of other models, to deliveries, to a shutdown."""
@@ -53,7 +55,6 @@ class Limits:
     chunk: int
     lease_s: float
     infer_timeout_s: float
-    blob_inline_bytes: int
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class Detector:
         token = observe.job_id.set(claims[0].job.id)
         try:
             with self._leases.holding(claims):
-                for one, outcome in self._begin_all(served, claims):
-                    self._end(served, one, outcome)
+                for one, begun in self._begin_all(served, claims):
+                    self._end(served, one, begun)
         except Overloaded as error:
             logger.warning("left to the lease", extra={"error": repr(error)})
         finally:
@@ -126,50 +127,46 @@ class Detector:
                 self._store.run(hand_back(claims[position:]))
                 break
             if not self._leases.lost(one):
-                begun.append((one, self._begin(served, one)))
+                begun.append((one, self._outcome(one, partial(self._begin, served, one))))
         yield from begun
 
-    def _begin(self, served: Served, one: Claim) -> _Begun | PictureError:
+    def _outcome(self, one: Claim, step: Callable[[], T]) -> T | PictureError:
+        """What a step of one picture gives, or the error that it ends in; trouble of the service alone gets past."""
         try:
-            start = time.perf_counter()
-            data = self._sources.fetch(one.source)
-            fetched = time.perf_counter()
-            pixels = self._decoder.decode(data)
-            manifest = served.manifest
-            frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation)
-            decoded = time.perf_counter()
-            inferred = served.batcher.submit(frame)
-            kept = pixels if one.job.options.draw else None
-            return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
+            return step()
         except PictureError as error:
             return error
         except Overloaded:
             raise
         except Exception:
-            logger.exception("internal error before the device", extra={"picture": one.index})
+            logger.exception("internal error", extra={"picture": one.index})
             return Internal("An unforeseen error; the operator's log has it under this job's id.")
 
-    def _end(self, served: Served, one: Claim, outcome: _Begun | PictureError) -> None:
+    def _begin(self, served: Served, one: Claim) -> _Begun:
+        start = time.perf_counter()
+        data = self._sources.fetch(one.source)
+        fetched = time.perf_counter()
+        pixels = self._decoder.decode(data)
+        manifest = served.manifest
+        frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation)
+        decoded = time.perf_counter()
+        inferred = served.batcher.submit(frame)
+        kept = pixels if one.job.options.draw else None
+        return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
+
+    def _end(self, served: Served, one: Claim, begun: _Begun | PictureError) -> None:
         if self._leases.lost(one):
             return
-        if isinstance(outcome, PictureError):
-            result = _failed(one, outcome)
+        if isinstance(begun, PictureError):
+            outcome: PictureResult | PictureError = begun
         else:
-            try:
-                result = self._result(served, one, outcome)
-            except PictureError as error:
-                result = _failed(one, error)
-            except Overloaded:
-                raise
-            except Exception:
-                logger.exception("internal error after the device", extra={"picture": one.index})
-                result = _failed(one, Internal("An unforeseen error; the operator's log has it under this job's id."))
-        self._commit(served, one, result)
+            outcome = self._outcome(one, partial(self._result, served, one, begun))
+        self._commit(served, one, _failed(one, outcome) if isinstance(outcome, PictureError) else outcome)
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:
             inferred = begun.inferred.result(self._limits.infer_timeout_s)
-        except FutureTimeout:
+        except TimeoutError:
             begun.inferred.cancel()
             raise InferenceFailed(f"No answer from the model within {self._limits.infer_timeout_s:g} s.") from None
         start = time.perf_counter()
@@ -195,7 +192,7 @@ class Detector:
             index=one.index,
             id=one.source.id,
             status="succeeded",
-            attempts=one.fence,
+            attempts=one.attempts,
             image=ImageSize(width=begun.placement.width, height=begun.placement.height),
             detections=detections,
             timings=timings,
@@ -204,10 +201,10 @@ class Detector:
     def _keep_drawn(self, one: Claim, pixels: Pixels, detections: tuple[Detection, ...]) -> None:
         """The artefact first, then the commit: whoever sees the job succeeded finds its picture."""
         data, name = draw(pixels, detections), drawn_blob(one.job.id, one.index)
-        if self._large_blobs is not None and len(data) > self._limits.blob_inline_bytes:
+        if self._large_blobs is not None and self._large_blobs.takes(data):
             self._large_blobs.put(name, data)
         else:
-            self._store.run(keep_blob(name, data, one.job.deadline_s + one.job.retain_s))
+            self._store.run(keep_blob(name, data, blob_ttl_s(one.job)))
 
     def _commit(self, served: Served, one: Claim, result: PictureResult) -> None:
         """Write the result; ride out a store that is away for less than the lease."""
@@ -233,6 +230,6 @@ def _failed(one: Claim, error: PictureError) -> PictureResult:
         index=one.index,
         id=one.source.id,
         status="failed",
-        attempts=one.fence,
+        attempts=one.attempts,
         error=PictureFailure(code=error.code, title=error.title, detail=error.detail),
     )

@@ -19,13 +19,13 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from shared import manifest
-from shared.blobs import LargeBlobs
+from shared.blobs import LargeBlobs, large_blobs
 from shared.connection import connect
 from shared.errors import SpotterError, StartupError
 from shared.ids import ulid
 from shared.observe import Stages, start_logging
 from shared.queue import DELIVER_QUEUE, Waker, create_celery, declare, detect_queue
-from shared.s3 import connect_s3, s3_place
+from shared.s3 import s3_place
 from shared.schema import ServedModel
 from shared.settings import Settings, load
 from shared.store import JobStore
@@ -41,6 +41,7 @@ from worker.leases import Leases
 from worker.presence import Presence
 from worker.sources import S3Access, Sources
 from worker.tasks import register
+from worker.webhooks import secret_keys
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +86,11 @@ def _run(settings: Settings, stack: ExitStack) -> int:
         timeout_s=settings.fetch_timeout_s, redirects=settings.fetch_redirects, ports=settings.fetch_ports,
         allow=settings.fetch_allow,
     )  # fmt: skip
-    large_blobs = _large_blobs(settings)
+    large = large_blobs(settings)
     detector = Detector(
-        store, leases, _sources(settings, egress, store, large_blobs),
-        Decoder(settings.max_image_pixels, settings.decode_memory_bytes), models, large_blobs, waker, stages,
-        Limits(settings.chunk, settings.lease_s, settings.infer_timeout_s, settings.blob_inline_bytes),
+        store, leases, _sources(settings, egress, store, large),
+        Decoder(settings.max_image_pixels, settings.decode_memory_bytes), models, large, waker, stages,
+        Limits(settings.chunk, settings.lease_s, settings.infer_timeout_s),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress, waker)
     if deliveries:
@@ -154,16 +155,10 @@ def _served(one: Served, settings: Settings) -> ServedModel:
     )
 
 
-def _large_blobs(settings: Settings) -> LargeBlobs | None:
-    if settings.blob_bucket is None:
-        return None
-    return LargeBlobs(connect_s3(s3_place(settings)), settings.blob_bucket)
-
-
-def _sources(settings: Settings, egress: Egress, store: JobStore, large_blobs: LargeBlobs | None) -> Sources:
+def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBlobs | None) -> Sources:
     def get_upload(name: str) -> bytes | None:
         data = store.run(blob(name))
-        return large_blobs.get(name) if data is None and large_blobs else data
+        return large.get(name) if data is None and large else data
 
     access = S3Access(settings.s3_buckets, settings.fetch_timeout_s, s3_place(settings))
     return Sources(egress, access, get_upload, settings.max_image_bytes)
@@ -172,11 +167,13 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large_blobs: L
 def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Waker) -> Deliveries | None:
     if settings.webhook_secret is None:
         return None
+    secret = settings.webhook_secret.get_secret_value()
+    secret_keys(secret)  # a malformed one stops the start, not the first delivery
     return Deliveries(
         store,
         egress,
         waker,
-        secret=settings.webhook_secret.get_secret_value(),
+        secret=secret,
         timeout_s=settings.webhook_timeout_s,
         allow_http=settings.webhook_http,
         base_url=settings.base_url,

@@ -142,11 +142,10 @@ async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, byt
     """Put what is too large for the store into S3, where there is one; the rest goes with the accept."""
     if state.large_blobs is None:
         return uploads
-    bound = state.settings.blob_inline_bytes
-    for name, data in uploads.items():
-        if len(data) > bound:
-            await asyncio.to_thread(state.large_blobs.put, name, data)
-    return {name: data for name, data in uploads.items() if len(data) <= bound}
+    large = {name: data for name, data in uploads.items() if state.large_blobs.takes(data)}
+    for name, data in large.items():
+        await asyncio.to_thread(state.large_blobs.put, name, data)
+    return {name: data for name, data in uploads.items() if name not in large}
 
 
 async def _wait_final(state: State, job: str, wait_s: int) -> Snapshot:

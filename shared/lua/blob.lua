@@ -1,2 +1,2 @@
 -- ARGV: prefix, blob. Its bytes, or nothing.
-return redis.call('GET', P .. 'blob:' .. ARGV[2])
+return redis.call('GET', blob_key(ARGV[2]))

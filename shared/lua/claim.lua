@@ -1,6 +1,6 @@
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
--- came back from a dead worker always alone. Returns {} or {doc, created, now, {index, source, fence}, ...}.
+-- came back from a dead worker always alone. Returns {} or {doc, created, now, {index, source, fence, attempts}, ...}.
 local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
 local lease_end = NOW + tonumber(ARGV[4])
 if ARGV[5] == '1' and tonumber(redis.call('HGET', TOKENS, ARGV[2]) or '0') > 0 then
@@ -11,7 +11,7 @@ while true do
   if #head == 0 then return {} end
   local id = head[1]
   local key = job_key(id)
-  local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline')
+  local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline', 'tries')
   if not f[1] then
     redis.call('ZREM', queue, id)
   elseif tonumber(f[7]) <= NOW then
@@ -32,12 +32,16 @@ while true do
     if first >= total and returned == 0 then redis.call('ZREM', queue, id) end
     redis.call('HINCRBY', PENDING, ARGV[2], -#indexes)
     redis.call('HINCRBY', key, 'run', #indexes)
-    local out = { f[1], tonumber(f[2]), NOW }
+    local out, tries = { f[1], tonumber(f[2]), NOW }, tonumber(f[8])
     for _, index in ipairs(indexes) do
       local fence = redis.call('HINCRBY', key, 'a' .. index, 1)
       redis.call('ZADD', LEASES, lease_end, id .. '/' .. index)
-      out[#out + 1] = { tonumber(index), redis.call('HGET', key, 'p' .. index), fence }
+      local of = redis.call('HMGET', key, 'p' .. index, 'h' .. index)
+      local attempts = fence - tonumber(of[2] or '0')
+      tries = math.max(tries, attempts)
+      out[#out + 1] = { tonumber(index), of[1], fence, attempts }
     end
+    redis.call('HSET', key, 'tries', tries)
     if f[6] == 'queued' then
       redis.call('HSET', key, 'status', 'running', 'started', NOW)
       changed(id, 'running')

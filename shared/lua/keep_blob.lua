@@ -1,3 +1,3 @@
 -- ARGV: prefix, blob, bytes, ttl s.
-redis.call('SET', P .. 'blob:' .. ARGV[2], ARGV[3], 'EX', tonumber(ARGV[4]))
+redis.call('SET', blob_key(ARGV[2]), ARGV[3], 'EX', tonumber(ARGV[4]))
 return 1

@@ -9,6 +9,7 @@ local HOOKS, DEAD, STATS, EVENTS = P .. 'hooks', P .. 'dead', P .. 'stats', P ..
 local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end
 local function hook_key(hook) return P .. 'hook:' .. hook end
+local function blob_key(blob) return P .. 'blob:' .. blob end
 
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,6 +42,7 @@ end
 -- Fields of a job's hash:
 --   doc    JobSpec as JSON, never changed      model, total, score, created, deadline, retain: from it
 --   status ver started finished                next: first index never claimed    ret: length of todo
+--   tries: most attempts of one picture so far
 --   run ok bad: pictures in each state         gone: pictures that ended with the job (canceled, expired)
 --   p<k> source, a<k> fence (claims so far), h<k> claims handed back, r<k> result: of picture k
 local function end_job(id, status)
@@ -82,6 +84,16 @@ local function settle(id)
   if tonumber(f[2]) == 0 then status = 'failed' end
   end_job(id, status)
   return status
+end
+
+-- A picture in hand gets its result, 'ok' or 'bad'. Returns the job's status now.
+local function commit(id, index, kind, text)
+  local key = job_key(id)
+  redis.call('HSET', key, 'r' .. index, text)
+  redis.call('HINCRBY', key, kind, 1)
+  redis.call('HINCRBY', key, 'run', -1)
+  redis.call('HINCRBY', STATS, 'pictures:' .. redis.call('HGET', key, 'model') .. ':' .. kind, 1)
+  return settle(id)
 end
 
 -- A claimed picture goes back to the queue, as the next of its job.

@@ -5,19 +5,14 @@ local most, attempts_allowed = tonumber(ARGV[2]), tonumber(ARGV[3])
 local requeued, poisoned = 0, 0
 
 local function fail_as_poison(id, index, attempts)
-  local key = job_key(id)
   local result = {
     index = tonumber(index), status = 'failed', attempts = attempts,
     error = { code = 'poison', title = ARGV[4], detail = ARGV[5] },
   }
-  local source = cjson.decode(redis.call('HGET', key, 'p' .. index))
+  local source = cjson.decode(redis.call('HGET', job_key(id), 'p' .. index))
   if source.id then result.id = source.id end
-  redis.call('HSET', key, 'r' .. index, cjson.encode(result))
-  redis.call('HINCRBY', key, 'bad', 1)
-  redis.call('HINCRBY', key, 'run', -1)
-  redis.call('HINCRBY', STATS, 'pictures:' .. redis.call('HGET', key, 'model') .. ':bad', 1)
   redis.call('ZADD', DEAD, NOW, id .. '/' .. index)
-  settle(id)
+  commit(id, index, 'bad', cjson.encode(result))
 end
 
 local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, most)

@@ -1,27 +1,26 @@
 -- ARGV: prefix, most results inline, then ids. Returns per id: false, or
--- {doc, status, created, started, finished, deadline, retain, next, ret, run, ok, bad, gone, ver, by, rank, attempts,
+-- {doc, status, created, started, finished, deadline, retain, next, ret, run, ok, bad, gone, ver, by, tries, rank,
 --  {{result or false, lease or false, source}, ...}}.
 local out, most = {}, tonumber(ARGV[2])
 for at = 3, #ARGV do
   local key = job_key(ARGV[at])
   local f = redis.call('HMGET', key, 'doc', 'status', 'created', 'started', 'finished', 'deadline', 'retain',
-    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'model', 'total')
+    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'tries', 'model', 'total')
   if not f[1] then
     out[#out + 1] = false
   else
-    local total = tonumber(f[17])
+    local total = tonumber(f[18])
     local rank = false
-    if f[2] == 'queued' then rank = redis.call('ZRANK', QUEUE .. f[16], ARGV[at]) end
-    local results, attempts = {}, 0
+    if f[2] == 'queued' then rank = redis.call('ZRANK', QUEUE .. f[17], ARGV[at]) end
+    local results = {}
     if total <= most then
       for k = 0, total - 1 do
-        local r = redis.call('HMGET', key, 'r' .. k, 'a' .. k, 'h' .. k, 'p' .. k)
-        attempts = math.max(attempts, tonumber(r[2] or '0') - tonumber(r[3] or '0'))
-        results[#results + 1] = { r[1], redis.call('ZSCORE', LEASES, ARGV[at] .. '/' .. k), r[4] }
+        local r = redis.call('HMGET', key, 'r' .. k, 'p' .. k)
+        results[#results + 1] = { r[1], redis.call('ZSCORE', LEASES, ARGV[at] .. '/' .. k), r[2] }
       end
     end
-    out[#out + 1] = { f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12], f[13], f[14], f[15],
-      rank, attempts, results }
+    out[#out + 1] = { f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12], f[13], f[14], f[15], f[16],
+      rank, results }
   end
 end
 return out
