@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
+
+from spotter.address import free_port
+from spotter.stack import answers
 
 READY_S = 60.0
 
@@ -19,9 +20,7 @@ class Stack:
     """`with Stack(folder, models, "fp32") as stack:` is ready to take jobs on 127.0.0.1:`stack.port`."""
 
     def __init__(self, folder: Path, models: Path, precision: str = "auto", **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._log = folder / "stack.log"
         self._command = [sys.executable, "-m", "spotter", "up", "--port", str(self.port), "--data",
                          str(folder / "data"), "--models-dir", str(models)]  # fmt: skip
@@ -33,7 +32,7 @@ class Stack:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + READY_S
-        while not self._ready():
+        while not answers(f"http://127.0.0.1:{self.port}", "/readyz"):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._stop()
                 raise RuntimeError(f"the stack did not start:\n{self._log.read_text()}")
@@ -60,16 +59,6 @@ class Stack:
     def log(self) -> str:
         """Everything that the processes printed so far."""
         return self._log.read_text()
-
-    def _ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
 
     def _stop(self) -> None:
         assert self._process is not None

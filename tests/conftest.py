@@ -13,8 +13,8 @@ import redis
 
 from shared.connection import connect
 from shared.store import JobStore
+from spotter.address import free_port
 from spotter.valkey import binary
-from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from shared.schema import Claim, PictureResult, ServedModel, WorkerReport
 from shared.settings import Settings
 from shared.steps import announce, claim, finish
 from shared.store import JobStore
-from tests.ports import free_port
+from spotter.address import free_port
 from tests.shared.store_samples import BY, good
 
 Serve = Callable[..., httpx.Client]

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from shared.schema import UploadSource, UrlSource
-from tests.ports import free_port
+from spotter.address import free_port
 
 URL = {"image": {"url": "https://example.com/dog.jpg"}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import redis
@@ -14,8 +14,9 @@ from shared.schema import Webhook
 from shared.steps import MOST_TOKENS, cancel, claim
 from shared.store import PREFIX, JobStore
 from shared.sweeper import Sweeper
-from tests.ports import free_port
+from spotter.address import free_port
 from tests.shared.store_samples import accepting, spec
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -36,13 +37,6 @@ def waker(app: Celery) -> Iterator[Waker]:
 @pytest.fixture
 def sweeper(store: JobStore, app: Celery, waker: Waker) -> Sweeper:
     return Sweeper(store, app, waker, holder="test", interval_s=0.05, max_attempts=3)
-
-
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def test_tokens_arrive_in_the_queue_of_their_model(app: Celery, waker: Waker) -> None:

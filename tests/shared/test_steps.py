@@ -185,8 +185,12 @@ def test_handing_back_counts_no_attempt(store: JobStore, client: redis.Redis) ->
         assert store.run(hand_back([held])) == 1
         assert store.run(hand_back([held])) == 0
     (held,) = take(store)
+    assert (held.fence, held.attempts) == (6, 1)
+    assert seen(store, held.job.id).view.attempts == 1
     lose_leases(client)
     assert swept(store, attempts=2).requeued == 1
+    (again,) = take(store)
+    assert again.attempts == seen(store, held.job.id).view.attempts == 2
 
 
 def test_cancel_ends_what_waits_and_what_runs(store: JobStore, client: redis.Redis) -> None:

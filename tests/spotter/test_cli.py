@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from spotter.address import free_port
 from spotter.cli import app
 from spotter.client import Spotter
 from spotter.finding import MOST_PICTURES, batches, drawn_path
-from tests.ports import free_port
 from tests.spotter.job_server import FAILED, JOB, JobServer, serving
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spotter import Spotter, SpotterApiError, SpotterTimeout, SpotterUnreachable
-from tests.ports import free_port
+from spotter.address import free_port
 from tests.spotter.job_server import FAILED, JOB, QUEUED, JobServer, serving
 
 PROBLEM = {

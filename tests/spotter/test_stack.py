@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotter import address, datafolder, stack, valkey
+from spotter.address import free_port
 from spotter.errors import StackError
 from spotter.supervisor import Supervisor
-from tests.ports import free_port
 
 MAXMEMORY = 64 * 1024 * 1024
 

@@ -75,14 +75,18 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
+def s3_client(endpoint: str) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+
+
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    client = boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
-    )
+    client = s3_client(endpoint)
     client.create_bucket(Bucket="pictures")
     client.put_object(Bucket="pictures", Key="dog.png", Body=encoded("PNG"))
     yield endpoint
@@ -100,6 +104,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, s3: str) -
         "s3_access_key": "k",
         "s3_secret_key": "s",
         "s3_buckets": "pictures",
+        "blob_bucket": "pictures",
+        "blob_inline_bytes": "2000",
     }
     with Stack(tmp_path_factory.mktemp("stack"), models_dir, "fp32", **settings) as stack:
         yield stack
@@ -183,3 +189,15 @@ def test_a_bulk_job_of_good_and_bad_pictures_answers_each(client: httpx.Client, 
         ("a", "succeeded"), ("b", "failed"), (None, "succeeded"),
     ]  # fmt: skip
     assert job["counts"]["failed"] == 1
+
+
+def test_an_upload_too_large_for_the_store_goes_through_s3(client: httpx.Client, s3: str) -> None:
+    large = encoded("BMP", (400, 300))
+    job = client.post("/jobs", files={"file": large}, data={"draw": "true"}).json()
+    assert job["status"] == "succeeded", job
+    assert client.get(f"/jobs/{job['id']}/pictures/0").content == large
+    assert client.get(f"/jobs/{job['id']}/pictures/0?draw=true").content.startswith(b"\xff\xd8")
+    reader = s3_client(s3)
+    kept = reader.list_objects_v2(Bucket="pictures", Prefix="spotter/")["Contents"]
+    assert len(large) in [entry["Size"] for entry in kept]
+    reader.close()

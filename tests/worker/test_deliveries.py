@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from typing import Any
@@ -20,6 +20,7 @@ from shared.steps import claim, finish
 from shared.store import PREFIX, JobStore
 from shared.views import stats
 from tests.shared.store_samples import BY, accepting, good, spec
+from tests.waiting import until
 from worker.deliveries import PER_ENDPOINT, Deliveries
 from worker.egress import Egress
 
@@ -96,13 +97,6 @@ def ended(store: JobStore, url: str, **changes: Any) -> JobSpec:
     (held,) = store.run(claim("m", 1, 30))
     store.run(finish(held, good(), BY))
     return job
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_delivery_is_signed_and_carries_the_job(store: JobStore, receiver: Receiver, deliveries: Deliveries) -> None:

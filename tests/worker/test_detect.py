@@ -101,7 +101,7 @@ class Bench:
         self.stages = observe.Stages()
         self.detector = Detector(
             store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), {"m": served}, None, self.tokens,  # type: ignore[arg-type]
-            self.stages, Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0, blob_inline_bytes=1 << 20),
+            self.stages, Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0),
         )  # fmt: skip
 
     def send(self, total: int = 1, **changes: object) -> JobSpec:

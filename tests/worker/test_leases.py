@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import redis
 
@@ -13,21 +12,15 @@ from shared.schema import ServedModel, UploadSource
 from shared.steps import accept, cancel, claim
 from shared.store import PREFIX, JobStore
 from shared.views import workers
-from tests.ports import free_port
+from spotter.address import free_port
 from tests.shared.store_samples import spec
+from tests.waiting import until
 from worker.leases import Leases
 from worker.presence import Presence
 
 SERVED = ServedModel(
     name="m", version="1", sha256="0" * 64, labels=(), frame=(1, 1), provider="cpu", precision="fp32", max_batch=1
 )
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_heartbeats_keep_a_slow_picture_and_drop_a_canceled_one(store: JobStore, client: redis.Redis) -> None:
