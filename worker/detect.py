@@ -46,6 +46,7 @@ class Served:
     batcher: Batcher
     provider: str
     precision: str
+    max_batch: int
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Detector:
         fetched = time.perf_counter()
         pixels = self._decoder.decode(data)
         manifest = served.manifest
-        frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation)
+        frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation, manifest.padding)
         decoded = time.perf_counter()
         inferred = served.batcher.submit(frame)
         kept = pixels if one.job.options.draw else None

@@ -256,9 +256,9 @@ def _check_signature(session: Session, manifest: Manifest) -> None:
     wanted: dict[str, tuple[str, list[int | None]]] = {
         "images": (FRAMES[manifest.interpolation], [None, frame.height, frame.width, 3]),
         "boxes": ("tensor(float)", [None, None, 4]),
-        "scores": ("tensor(float)", [None, None] if manifest.nms_in_graph else [None, None, classes]),
+        "scores": ("tensor(float)", [None, None] if manifest.single_label else [None, None, classes]),
     }
-    if manifest.nms_in_graph:
+    if manifest.single_label:
         wanted["labels"] = ("tensor(int64)", [None, None])
     found = {node.name: (node.type, list(node.shape)) for node in session.get_inputs() + session.get_outputs()}
     if found.keys() != wanted.keys():
@@ -268,5 +268,6 @@ def _check_signature(session: Session, manifest: Manifest) -> None:
         fits = len(have) == len(shape) and all(
             size == want or not isinstance(size, int) for size, want in zip(have[1:], shape[1:], strict=True) if want
         )
-        if have_kind != kind or not fits or isinstance(have[0], int):
+        one_only = have[0] == manifest.max_batch == 1
+        if have_kind != kind or not fits or (isinstance(have[0], int) and not one_only):
             raise StartupError(f"{manifest.name}: {name} is {have_kind} {have}, the contract says {kind} {shape}.")

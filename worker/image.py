@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin  # noqa: F401  (registers WEBP, so that Pillow need not load every plugin)
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded, SpotterError
-from shared.manifest import Frame
+from shared.manifest import Frame, Interpolation, Resize
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
@@ -193,27 +193,32 @@ class Placement:
 def fit(
     image: Pixels,
     frame: Frame,
-    resize: Literal["stretch", "letterbox"],
-    interpolation: Literal["linear", "darknet"],
+    resize: Resize,
+    interpolation: Interpolation,
+    padding: float = GREY,
 ) -> tuple[Frames, Placement]:
     """A picture (H, W, 3) uint8 RGB -> the network's frame (`frame.height`, `frame.width`, 3) RGB, and its placement.
 
     `linear` gives uint8, and with `stretch` exactly what OpenCV's `blobFromImage` samples. `darknet` gives float32,
     0..255 and not rounded, as darknet's `resize_image`: rounding alone moves its confidences by up to 0.02.
     `letterbox` is darknet's `letterbox_image` on the way in and `correct_yolo_boxes` on the way out; where the bars are
-    odd these two differ by half a frame pixel, and so do the boxes of darknet, which are the reference.
+    odd these two differ by half a frame pixel, and so do the boxes of darknet, which are the reference. `corner` leaves
+    the picture at the top left. `padding` is the grey level of the bars, 0..255.
     """
     height, width = image.shape[:2]
     scale = RESAMPLERS[interpolation]
     if resize == "stretch":
         return scale(image, frame.width, frame.height), Placement(width, height)
     inner_width, inner_height = _letterbox_size(width, height, frame)
-    left, top = (frame.width - inner_width) // 2, (frame.height - inner_height) // 2
+    spare_width, spare_height = (frame.width - inner_width, frame.height - inner_height)
+    if resize == "corner":
+        spare_width = spare_height = 0
+    left, top = spare_width // 2, spare_height // 2
     inner = scale(image, inner_width, inner_height)
-    grey = GREY if interpolation == "darknet" else round(GREY)
+    grey = padding if interpolation == "darknet" else round(padding)
     boxed: Frames = np.full((frame.height, frame.width, 3), grey, inner.dtype)
     boxed[top : top + inner_height, left : left + inner_width] = inner
-    offset = ((frame.width - inner_width) / 2 / frame.width, (frame.height - inner_height) / 2 / frame.height)
+    offset = (spare_width / 2 / frame.width, spare_height / 2 / frame.height)
     covered = (inner_width / frame.width, inner_height / frame.height)
     return boxed, Placement(width, height, offset, covered)
 

@@ -97,7 +97,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
         stack.callback(deliveries.stop)
     register(celery, detector, deliveries)
 
-    presence = Presence(name, store, [_served(one, settings) for one in models.values()], leases, stages)
+    presence = Presence(name, store, [_served(one) for one in models.values()], leases, stages)
     presence.start()
     stack.callback(presence.stop)
     sweeper.start()
@@ -125,8 +125,9 @@ def _serve(settings: Settings, name: str, stack: ExitStack) -> Served:
         threads=settings.infer_threads,
         device_id=settings.device_id,
     )
-    engine.warm_up(settings.max_batch)
-    batcher = Batcher(engine.run, settings.max_batch, capacity=settings.concurrency * settings.chunk)
+    max_batch = min(settings.max_batch, described.max_batch or settings.max_batch)
+    engine.warm_up(max_batch)
+    batcher = Batcher(engine.run, max_batch, capacity=settings.concurrency * settings.chunk)
     stack.callback(batcher.close, settings.infer_timeout_s)
     logger.info(
         "model ready",
@@ -135,14 +136,14 @@ def _serve(settings: Settings, name: str, stack: ExitStack) -> Served:
             "version": described.version,
             "provider": engine.provider,
             "precision": engine.precision,
-            "max_batch": settings.max_batch,
+            "max_batch": max_batch,
             "seconds": round(time.monotonic() - start, 2),
         },
     )
-    return Served(described, batcher, engine.provider, engine.precision)
+    return Served(described, batcher, engine.provider, engine.precision, max_batch)
 
 
-def _served(one: Served, settings: Settings) -> ServedModel:
+def _served(one: Served) -> ServedModel:
     return ServedModel(
         name=one.manifest.name,
         version=one.manifest.version,
@@ -151,7 +152,7 @@ def _served(one: Served, settings: Settings) -> ServedModel:
         frame=(one.manifest.frame.width, one.manifest.frame.height),
         provider=one.provider,
         precision=one.precision,
-        max_batch=settings.max_batch,
+        max_batch=one.max_batch,
     )
 
 

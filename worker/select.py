@@ -25,17 +25,17 @@ def select(output: Output, options: Options, manifest: Manifest, placement: Plac
     """What was found in one picture, strongest first, boxes in pixels of the upright original and inside it.
 
     A pair of box and class counts when its probability is above 0 and at least the class's threshold, so one box may
-    show up under two labels, as in darknet. Overlaps are suppressed class by class (`suppress`), unless the model has
-    done that itself; then `options.iou` has no meaning. Labels in `options` that the model does not have match nothing.
-    Boxes with nothing inside the picture are dropped before they can suppress others. Confidences are rounded to 4
-    digits, boxes to 2.
+    show up under two labels, as in darknet. Overlaps are suppressed class by class (`suppress`), unless the manifest
+    says that the model leaves none; then `options.iou` has no meaning. Labels in `options` that the model does not
+    have match nothing. Boxes with nothing inside the picture are dropped before they can suppress others. Confidences
+    are rounded to 4 digits, boxes to 2.
     """
     rows, classes, scores = _candidates(output, _thresholds(options, manifest))
     corners = placement.to_picture(output.boxes[rows])
     inside = np.clip(corners, 0, (placement.width, placement.height) * 2).round(2)
     visible = np.flatnonzero((inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1]))
     order = visible[np.argsort(-scores[visible], kind="stable")]
-    if output.labels is None:
+    if not manifest.suppressed:
         iou = manifest.defaults.iou if options.iou is None else options.iou
         order = order[suppress(corners[order], classes[order], iou, options.max_detections)]
     return tuple(

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from shared import manifest
 from shared.errors import StartupError
-from shared.manifest import Manifest, Origin
+from shared.manifest import Manifest, Origin, Traits
 from zoo import catalog as catalogs
 from zoo import darknet, download, package_index, pip_settings, repository
 from zoo.catalog import Address, Entry, File, Package
@@ -94,7 +94,7 @@ def _convert(name: str, entry: Entry, weights: Path, origin: Origin, models_dir:
     if len(labels) != converted.classes:
         raise ContractError(f"{entry.labels} has {len(labels)} labels, the network has {converted.classes} classes.")
     return repository.install(
-        models_dir, name, converted.model, labels=labels, frame=converted.frame, origin=origin, resize="stretch"
+        models_dir, name, converted.model, Traits(labels=labels, frame=converted.frame, origin=origin)
     )
 
 

@@ -11,16 +11,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import onnx
 from pydantic import ValidationError
 
 from shared import manifest
 from shared.errors import StartupError
-from shared.manifest import Defaults, Frame, Interpolation, Manifest, Origin
+from shared.manifest import Manifest, Traits
 from zoo.errors import ContractError, RepositoryError
 from zoo.graph import IMAGES
 
@@ -33,13 +31,7 @@ def install(
     models_dir: Path,
     name: str,
     model: onnx.ModelProto,
-    *,
-    labels: Sequence[str],
-    frame: Frame,
-    origin: Origin,
-    resize: Literal["stretch", "letterbox"] = "stretch",
-    interpolation: Interpolation = "linear",
-    defaults: Defaults | None = None,
+    traits: Traits,
 ) -> Manifest:
     """Put a model into the repository and return its manifest, with the version that it got.
 
@@ -51,7 +43,7 @@ def install(
     """
     if not manifest.NAME.fullmatch(name):
         raise RepositoryError(f"{name!r} is not a model name: use lower-case letters, digits, '.', '_' and '-'.")
-    _check_signature(model, frame, len(labels), interpolation)
+    _check_signature(model, traits)
     folder = models_dir / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,17 +51,7 @@ def install(
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
         try:
             sha256 = _write_model(unfinished / "model.onnx", model)
-            made = Manifest(
-                name=name,
-                version="1",
-                sha256=sha256,
-                labels=tuple(labels),
-                frame=frame,
-                resize=resize,
-                interpolation=interpolation,
-                defaults=defaults or Defaults(),
-                origin=origin,
-            )
+            made = Manifest(name=name, version="1", sha256=sha256, **dict(traits))
             return _existing(models_dir, made) or _publish(models_dir, unfinished, made)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -79,13 +61,16 @@ def install(
         raise RepositoryError(f"{models_dir} cannot hold model {name}: {error.strerror or error}.") from error
 
 
-def _check_signature(model: onnx.ModelProto, frame: Frame, classes: int, interpolation: Interpolation) -> None:
-    float32 = onnx.TensorProto.FLOAT
-    expected = {
-        "images": (IMAGES[interpolation], (None, frame.height, frame.width, 3)),
-        "boxes": (float32, (None, ..., 4)),
-        "scores": (float32, (None, ..., classes)),
+def _check_signature(model: onnx.ModelProto, traits: Traits) -> None:
+    float32, int64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    frame, classes = traits.frame, len(traits.labels)
+    expected: dict[str, tuple[int, tuple[object, ...]]] = {
+        "images": (IMAGES[traits.interpolation], (..., frame.height, frame.width, 3)),
+        "boxes": (float32, (..., ..., 4)),
+        "scores": (float32, (..., ...) if traits.single_label else (..., ..., classes)),
     }
+    if traits.single_label:
+        expected["labels"] = (int64, (..., ...))
     values = {value.name: value.type.tensor_type for value in (*model.graph.input, *model.graph.output)}
     if set(values) != set(expected):
         raise ContractError(f"The model has {sorted(values)} as inputs and outputs, not {sorted(expected)}.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.manifest import Origin
+from shared.manifest import Origin, Traits
 from zoo.darknet import convert
 from zoo.repository import install
 
@@ -49,5 +49,5 @@ def make_models(folder: Path, name: str = "yolov3-tiny") -> Path:
     weights.write_bytes(struct.pack("<3iq", 0, 2, 0, 0) + values.tobytes())
     converted = convert(CFG, weights)
     origin = Origin(source="made by a test", licence="none")
-    install(folder / "models", name, converted.model, labels=LABELS, frame=converted.frame, origin=origin)
+    install(folder / "models", name, converted.model, Traits(labels=LABELS, frame=converted.frame, origin=origin))
     return folder / "models"

@@ -97,7 +97,7 @@ class Bench:
         self.store, self.device, self.sources, self.tokens = store, Device(), Fetched({"*": picture()}), Tokens()
         self.leases = Leases(store, 30)
         self.batcher = Batcher(self.device, 8, capacity=64)
-        served = Served(MANIFEST, self.batcher, "cpu", "fp32")
+        served = Served(MANIFEST, self.batcher, "cpu", "fp32", 8)
         self.stages = observe.Stages()
         self.detector = Detector(
             store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), {"m": served}, None, self.tokens,  # type: ignore[arg-type]

@@ -129,8 +129,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         ({"labels": True}, {}, "the contract says images, boxes, scores"),
         ({}, {"labels": ("one",)}, "scores is tensor"),
         ({}, {"frame": {"width": 16, "height": 8}}, "images is tensor"),
-        ({}, {"nms_in_graph": True}, "labels"),
-        ({"labels": True}, {"nms_in_graph": True}, "is tensor"),
+        ({}, {"single_label": True}, "labels"),
+        ({"labels": True}, {"single_label": True}, "is tensor"),
     ],
 )
 def test_a_graph_that_breaks_the_contract_is_refused(

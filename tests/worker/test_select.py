@@ -110,7 +110,7 @@ def test_a_model_with_its_own_suppression() -> None:
         np.array([0.5, 0.9, 0.2, 0.8, 0.7], np.float32),
         np.array([0, 0, 1, 2, -1], np.int64),
     )
-    manifest = MANIFEST.model_copy(update={"nms_in_graph": True})
+    manifest = MANIFEST.model_copy(update={"single_label": True, "suppressed": True})
     assert brief(select(rows, Options(), manifest, WHOLE)) == [("cat", 0.9), ("bird", 0.8), ("cat", 0.5)]
     assert brief(select(rows, Options(classes=("bird",)), manifest, WHOLE)) == [("bird", 0.8)]
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from shared import manifest
-from shared.manifest import Frame, Manifest, Origin
+from shared.manifest import Frame, Manifest, Origin, Traits
 from tests.zoo.zoo_random import layer_values, write_weights
 from zoo import darknet, repository
 from zoo.errors import ContractError, RepositoryError
@@ -38,7 +38,9 @@ def install(
     origin: Origin = ORIGIN,
     labels: tuple[str, ...] = ("a", "b"),
 ) -> Manifest:
-    return repository.install(models, name, model, labels=labels, frame=Frame(width=16, height=24), origin=origin)
+    return repository.install(
+        models, name, model, Traits(labels=labels, frame=Frame(width=16, height=24), origin=origin)
+    )
 
 
 def test_installed_model_is_read_back(model: onnx.ModelProto, tmp_path: Path) -> None:
