@@ -14,17 +14,15 @@ from typing import Annotated
 
 import typer
 
-from spotter import show
+from spotter import models_cli, show
 from spotter.errors import SpotterClientError, SpotterUnreachable, StackError
+from spotter.models_cli import ModelsDir
 
 DEFAULT_MODEL = "yolov3-tiny"
 FAILED, NO_SERVICE = 1, 2
 
 app = typer.Typer(name="spotter", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-models = typer.Typer(no_args_is_help=True, help="Models on this machine.")
-app.add_typer(models, name="models")
-
-ModelsDir = Annotated[Path, typer.Option(envvar="SPOTTER_MODELS_DIR", help="Model repository.")]
+app.add_typer(models_cli.models, name="models")
 
 
 @app.callback()
@@ -106,48 +104,9 @@ def demo(
     if not picture.is_file():
         raise StackError(f"There is no picture {picture}.")
     if not any((models_dir / DEFAULT_MODEL).glob("*/model.json")):
-        _pull(DEFAULT_MODEL, models_dir)
+        models_cli.pull(DEFAULT_MODEL, models_dir)
     if not demonstration.run(picture, out, data, models_dir, os.environ):
         raise typer.Exit(FAILED)
-
-
-@models.command("pull")
-def pull_model(
-    name: Annotated[str, typer.Argument(help="A model of the catalog.")], models_dir: ModelsDir = Path("models")
-) -> None:
-    """Bring a model of the catalog: fetch, check, convert."""
-    _pull(name, models_dir)
-
-
-@models.command("list")
-def list_models(models_dir: ModelsDir = Path("models")) -> None:
-    """Show the models of the catalog and those that are here."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from zoo import catalog
-
-    known = catalog.load()
-    here: dict[str, list[int]] = {}
-    for path in models_dir.glob("*/[0-9]*/model.json"):  # written last: what lacks it is unfinished
-        here.setdefault(path.parts[-3], []).append(int(path.parts[-2]))
-    shown = Table("model", "versions here", "in the catalog")
-    for name in sorted({*known, *here}):
-        versions = ", ".join(str(version) for version in sorted(here.get(name, ())))
-        shown.add_row(escape(name), versions or "-", "yes" if name in known else "no")
-    show.console().print(shown)
-
-
-def _pull(name: str, models_dir: Path) -> None:
-    from zoo.errors import ZooError
-    from zoo.pull import pull
-
-    console = show.console(sys.stderr)
-    try:
-        made = pull(name, models_dir, console=console)
-    except ZooError as error:
-        raise StackError(error.detail) from None
-    console.print(f"Model {made.name}, version {made.version}, is in {models_dir}", soft_wrap=True, markup=False)
 
 
 def main() -> None:

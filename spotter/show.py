@@ -40,6 +40,16 @@ def table(findings: Iterable[Finding]) -> Table:
     return shown
 
 
+def rows(headings: Iterable[str], cells: Iterable[Iterable[str]]) -> Table:
+    """A plain table of text; nothing in it is cut."""
+    shown = Table()
+    for heading in headings:
+        shown.add_column(escape(heading), overflow="fold")
+    for row in cells:
+        shown.add_row(*map(escape, row))
+    return shown
+
+
 def reason(finding: Finding) -> str:
     """Why a picture has no result: its error, or the state in which its job ended."""
     error = finding.picture.error

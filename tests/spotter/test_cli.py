@@ -168,20 +168,6 @@ def test_demo_shows_the_sample_and_leaves_nothing_running(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_models_list_names_the_catalog_and_what_is_here(tmp_path: Path) -> None:
-    result = run("models", "list", cwd=_model(tmp_path))
-    assert result.returncode == 0, result.stderr
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
-    assert ["yolov3", "-", "yes"] in rows
-    assert ["yolov3-tiny", "1", "yes"] in rows
-
-
-def test_an_unknown_model_is_one_sentence(tmp_path: Path) -> None:
-    result = run("models", "pull", "yolov99", cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr.startswith("spotter: The catalog has no model 'yolov99'")
-
-
 def test_pictures_are_spread_over_jobs_in_order(tmp_path: Path) -> None:
     names = [f"https://example.org/{number}" for number in range(2 * MOST_PICTURES + 1)]
     groups = list(batches(names))

@@ -1,0 +1,121 @@
+"""`spotter models ...`: what is in the repository on this machine, and how it gets there. Needs the zoo, no service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spotter import show
+from spotter.errors import StackError
+
+models = typer.Typer(no_args_is_help=True, help="Models on this machine.")
+
+ModelsDir = Annotated[Path, typer.Option(envvar="SPOTTER_MODELS_DIR", help="Model repository.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the repository.")]
+
+
+@models.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalog.")],
+    models_dir: ModelsDir = Path("models"),
+) -> None:
+    """Bring a model of the catalog: fetch, check, convert."""
+    with _zoo_errors():
+        from zoo.pull import pull as bring
+
+        made = bring(name, models_dir, console=show.console(sys.stderr))
+    _say(f"Model {made.name}, version {made.version}, is in {models_dir}")
+
+
+@models.command("list")
+def list_models(models_dir: ModelsDir = Path("models")) -> None:
+    """Show the models of the catalog and those that are here."""
+    with _zoo_errors():
+        from zoo import catalog, shelf
+
+        known = catalog.load()
+        here = {entry.name: entry for entry in shelf.entries(models_dir)}
+    rows = []
+    for name in sorted({*known, *here}):
+        entry = here.get(name)
+        versions = ", ".join(entry.versions) if entry else "-"
+        named = ", ".join(f"{alias} -> {version}" for alias, version in entry.aliases.items()) if entry else ""
+        rows.append((name, versions, entry.default if entry else "-", named, "yes" if name in known else "no"))
+    show.console().print(show.rows(("model", "versions here", "default", "aliases", "in the catalog"), rows))
+
+
+@models.command("show")
+def show_model(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version or an alias after the @.")],
+    models_dir: ModelsDir = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="Its model.json instead of a table.")] = False,
+) -> None:
+    """Show what a model is: labels, frame, thresholds, variants, where it came from."""
+    with _zoo_errors():
+        from zoo import shelf
+
+        found = shelf.look(models_dir, reference)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        show.console().print(show.rows(("", f"{found.name}@{found.version}"), shelf.facts(found)))
+
+
+@models.command()
+def alias(
+    name: Name,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="default, stable, canary or any other.")],
+    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="What it shall mean from now on.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the alias.")] = False,
+    models_dir: ModelsDir = Path("models"),
+) -> None:
+    """Name a version; running workers follow. The alias `default` answers where a job names no version."""
+    if remove == (version is not None):
+        raise StackError("Give either the version that the alias shall mean, or --remove.")
+    with _zoo_errors():
+        from zoo import aliases
+
+        if version is None:
+            aliases.remove_alias(models_dir, name, alias)
+            _say(f"{name} has no alias {alias} any more")
+        else:
+            aliases.set_alias(models_dir, name, alias, version)
+            _say(f"{name}@{alias} is version {version}")
+
+
+@models.command("rm")
+def remove_model(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="One version, or all of them.")],
+    models_dir: ModelsDir = Path("models"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a version, or a whole model. Workers finish what they have begun with it."""
+    name, at, version = reference.partition("@")
+    what = f"version {version} of {name}" if at else f"every version of {name}"
+    if not yes and not typer.confirm(f"Delete {what} from {models_dir}?"):
+        raise StackError("Nothing was deleted.")
+    with _zoo_errors():
+        from zoo import aliases
+
+        gone = aliases.remove(models_dir, name, version if at else None)
+    _say(f"Deleted: {', '.join(f'{name}@{one}' for one in gone)}")
+
+
+@contextmanager
+def _zoo_errors() -> Iterator[None]:
+    """The zoo's one-sentence errors as this command's."""
+    from zoo.errors import ZooError
+
+    try:
+        yield
+    except ZooError as error:
+        raise StackError(error.detail) from None
+
+
+def _say(text: str) -> None:
+    show.console(sys.stderr).print(text, soft_wrap=True, markup=False)
