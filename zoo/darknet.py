@@ -12,29 +12,42 @@ import onnx
 
 from shared.manifest import Frame, Interpolation
 from zoo import cfg as syntax
-from zoo import layers
+from zoo import layers, names
 from zoo.errors import CfgError
 from zoo.graph import Graph, Tensor
-from zoo.network import Network
+from zoo.heads import HEADS
+from zoo.names import Tree
+from zoo.network import Hierarchy, Network
 from zoo.weights import Weights
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted model: `images` uint8 (N, H, W, 3) -> `boxes` float32 (N, A, 4), `scores` float32 (N, A, classes)."""
+    """A converted model.
+
+    Attributes:
+        model: under the contract of `shared.manifest`, with `N` open.
+        classes: how many labels it needs.
+        single_label: whether it names one class for each box.
+    """
 
     model: onnx.ModelProto
     frame: Frame
     classes: int
+    single_label: bool
 
 
-def convert(cfg: str, weights: Path, interpolation: Interpolation = "linear") -> Converted:
+def convert(
+    cfg: str, weights: Path, interpolation: Interpolation = "linear", *, hierarchy: Hierarchy | None = None
+) -> Converted:
     """Convert one network. The frame is the `width` and `height` of the cfg's `[net]`.
 
     Args:
         cfg: the text of the cfg file.
-        interpolation: how the frames will be made; darknet's are float32.
         weights: the weights file; mapped, not loaded, so memory holds little more than one copy of its values.
+        interpolation: how the frames will be made; darknet's are float32.
+        hierarchy: the tree that the cfg's `[region]` names with `tree=` (see `tree_of`), and what is reported of it. A
+            `map=` of the cfg counts in training alone; here it is `hierarchy.mapped`.
 
     Raises:
         CfgError: the cfg is malformed or uses something that is not supported; the text names the layer and its line.
@@ -52,24 +65,57 @@ def convert(cfg: str, weights: Path, interpolation: Interpolation = "linear") ->
     value = _planes(graph) if unscaled else _scaled(graph)
     net = Network(graph, Weights(weights), width, height, Tensor(value, 3, height, width))
     net.frame = value if unscaled else ""
+    net.hierarchy = hierarchy
+    if hierarchy is not None and not any("tree" in section.options for section in rest):
+        raise CfgError("A label tree was given, but the cfg has no [region] with tree=.")
     for section in rest:
         layers.emit(net, section)
-    if not net.heads:
-        raise CfgError("The cfg has no detection head ([yolo]): this is not a detector.")
-    classes = {head.classes for head in net.heads}
-    if len(classes) > 1:
-        raise CfgError(f"The detection heads have different numbers of classes: {sorted(classes)}.")
+    single_label = _join(net)
     net.weights.finish()
-    graph.add("Concat", *(head.boxes for head in net.heads), axis=1, out="boxes")
-    graph.add("Concat", *(head.scores for head in net.heads), axis=1, out="scores")
+    classes = net.heads[0].classes
     model = graph.model(
         height=height,
         width=width,
         anchors=sum(head.rows for head in net.heads),
-        classes=net.heads[0].classes,
+        classes=None if single_label else classes,
         interpolation=interpolation,
     )
-    return Converted(model, Frame(width=width, height=height), net.heads[0].classes)
+    return Converted(model, Frame(width=width, height=height), classes, single_label)
+
+
+def tree_of(cfg: str, path: Path) -> Tree | None:
+    """The label tree that a cfg names with `tree=`; None where it names none.
+
+    Args:
+        path: where the cfg text was read from; the tree is looked up near it (`zoo.names.beside`).
+
+    Raises:
+        CfgError: the cfg is malformed.
+        NamesError: the tree is not there or cannot be read.
+    """
+    named = [section.options["tree"] for section in syntax.parse(cfg) if "tree" in section.options]
+    return names.tree(names.beside(path, named[0])) if named else None
+
+
+def _join(net: Network) -> bool:
+    """The heads one behind the other as the graph's outputs; whether each box has one label.
+
+    Raises:
+        CfgError: there is no head, or the heads do not agree in their classes, or no head wants the tree.
+    """
+    if not net.heads:
+        raise CfgError(f"The cfg has no detection head ({', '.join(HEADS)}): this is not a detector.")
+    classes = {head.classes for head in net.heads}
+    if len(classes) > 1:
+        raise CfgError(f"The detection heads have different numbers of classes: {sorted(classes)}.")
+    labelled = {bool(head.labels) for head in net.heads}
+    if len(labelled) > 1:
+        raise CfgError("One detection head has a label tree, another has none.")
+    net.graph.add("Concat", *(head.boxes for head in net.heads), axis=1, out="boxes")
+    net.graph.add("Concat", *(head.scores for head in net.heads), axis=1, out="scores")
+    if single_label := labelled.pop():
+        net.graph.add("Concat", *(head.labels for head in net.heads), axis=1, out="labels")
+    return single_label
 
 
 def _planes(graph: Graph) -> str:

@@ -20,6 +20,10 @@ class WeightsError(ZooError):
     """A darknet weights file that does not fit its cfg."""
 
 
+class NamesError(ZooError):
+    """A file of labels, of a label tree or of a map that cannot be read; the text names the file and its line."""
+
+
 class ContractError(ZooError):
     """An ONNX model that does not have the signature of `shared.manifest`."""
 

@@ -21,12 +21,22 @@ IMAGES: dict[Interpolation, int] = {"linear": TensorProto.UINT8, "darknet": Tens
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value in the graph: float32 (N, channels, height, width), N known only at run time."""
+    """A value in the graph: float32 (N, channels, height, width), N known only at run time.
+
+    Attributes:
+        refused: why layers other than the next one cannot read it; empty where they can.
+    """
 
     name: str
     channels: int
     height: int
     width: int
+    refused: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.channels, self.height, self.width
 
 
 class Graph:
@@ -74,11 +84,18 @@ class Graph:
         return self.constant(np.asarray(values, np.float32))
 
     def model(
-        self, *, height: int, width: int, anchors: int, classes: int, interpolation: Interpolation
+        self, *, height: int, width: int, anchors: int, classes: int | None, interpolation: Interpolation
     ) -> onnx.ModelProto:
-        """The model under the contract of `shared.manifest`: `images` in; `boxes` and `scores` out."""
+        """The model under the contract of `shared.manifest`: `images` in; `boxes` and `scores` out.
+
+        `classes` is None for a model that names one class for each box: then `labels` come out too.
+        """
         value = helper.make_tensor_value_info
         self._graph.input.append(value("images", IMAGES[interpolation], ["N", height, width, 3]))
         self._graph.output.append(value("boxes", TensorProto.FLOAT, ["N", anchors, 4]))
-        self._graph.output.append(value("scores", TensorProto.FLOAT, ["N", anchors, classes]))
+        if classes is None:
+            self._graph.output.append(value("scores", TensorProto.FLOAT, ["N", anchors]))
+            self._graph.output.append(value("labels", TensorProto.INT64, ["N", anchors]))
+        else:
+            self._graph.output.append(value("scores", TensorProto.FLOAT, ["N", anchors, classes]))
         return self._model

@@ -43,7 +43,6 @@ REFUSED: dict[str, dict[str, str]] = {
     },
     "maxpool": {"maxpool_depth": "0", "antialiasing": "0", "stride_x": "", "stride_y": ""},
     "shortcut": {"weights_type": "none"},
-    "yolo": {"new_coords": "0"},
 }
 
 
@@ -226,5 +225,5 @@ LAYERS: dict[str, Emitter] = {
     "upsample": upsample,
     "route": route,
     "shortcut": shortcut,
-    "yolo": heads.yolo,
+    **heads.HEADS,
 }

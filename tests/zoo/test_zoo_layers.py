@@ -126,7 +126,6 @@ REFUSED = {
     "[yolo]\nclasses=80\nanchors=1,2": "needs 1 anchors x (5 + 80 classes)",
     "[yolo]\nclasses=80\nanchors=1,2\nnum=3": "num=3 needs 6 values",
     "[yolo]\nclasses=80\nanchors=1,2\nmask=1": "names an anchor outside",
-    "[yolo]\nnew_coords=1": "new_coords=1 is not supported",
 }
 
 
