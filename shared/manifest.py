@@ -80,7 +80,10 @@ class Agreement(_Frozen):
 
 
 class Variant(_Frozen):
-    """The same model in another arithmetic: `model.<precision>.onnx` beside `model.onnx`, under the same signature."""
+    """The same model in another arithmetic: `model.<precision>.onnx` beside `model.onnx`, under the same signature.
+
+    Where `sha256` is that of `model.onnx`, there is no second file: a provider computes that graph in this precision.
+    """
 
     sha256: Sha256
     agreement: Agreement

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], CommaList] = Field((), description="what a worker serves; empty: all it has")
     default_model: str = Field("yolov3-tiny", description="used where a request names none")
     provider: Literal["auto", "cuda", "openvino", "cpu"] = Field("auto", description="execution provider")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="arithmetic of the provider")
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field("auto", description="arithmetic of the provider")
     device_id: int = Field(0, ge=0, le=64, description="which GPU, for provider cuda")
     infer_threads: int = Field(0, ge=0, le=1024, description="threads of one model run; 0: one per core")
     max_batch: int = Field(8, ge=1, le=256, description="pictures in one model run, at most")

@@ -1,15 +1,14 @@
-"""A model file -> a warmed ONNX Runtime session -> outputs for frames. Knows execution providers and precisions; knows
+"""A model file -> a warmed ONNX Runtime session -> outputs for frames. Runs what `worker.providers` chooses; knows
 neither queues nor what outputs mean. Nothing falls back in silence: what was asked for runs, or the process ends.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -19,10 +18,11 @@ from shared.errors import InferenceFailed, StartupError
 from shared.manifest import Manifest
 from worker import hardware
 from worker.output import Output
+from worker.providers import Choice, Precision, Provider, choices
+
+log = logging.getLogger(__name__)
 
 Frames: TypeAlias = NDArray[np.uint8 | np.float32]
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
-Options: TypeAlias = dict[str, str]
 
 
 class Node(Protocol):
@@ -41,76 +41,8 @@ class Session(Protocol):
     def run(self, names: list[str], feed: dict[str, Frames], /) -> list[NDArray[np.float32]]: ...
 
 
-@dataclass(frozen=True)
-class Provider:
-    """One way to run a model.
-
-    Attributes:
-        ep: ONNX Runtime's name for it.
-        available: whether this installation and this machine have it.
-        fastest: the precision that `auto` takes on this machine.
-        options: the provider's options by precision, from (threads, device_id).
-        whole_graph: no part of the model may run elsewhere. CUDA leaves shape arithmetic to the CPU by design.
-    """
-
-    ep: str
-    available: Callable[[], bool]
-    fastest: Callable[[], Precision]
-    options: Mapping[Precision, Callable[[int, int], Options]]
-    whole_graph: bool
-
-
-def _compiled_in(ep: str) -> bool:
-    return ep in onnxruntime.get_available_providers()
-
-
-def _openvino(hint: str) -> Callable[[int, int], Options]:
-    """OpenVINO's own properties as JSON. The precision is always said: left out, it takes bf16 by itself where the CPU
-    can. One stream, since one batch runs at a time; no pinning, since other threads of the process want the cores too.
-    """
-
-    def options(threads: int, device_id: int) -> Options:
-        properties = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": str(threads),
-            "ENABLE_CPU_PINNING": "NO",
-        }
-        return {"device_type": "CPU", "load_config": json.dumps({"CPU": properties})}
-
-    return options
-
-
-def _cuda(threads: int, device_id: int) -> Options:
-    """Full fp32 (no TF32); a quick choice of convolution kernels, since every batch size would be searched anew."""
-    return {"device_id": str(device_id), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-
-
-PROVIDERS: dict[str, Provider] = {
-    "cuda": Provider(
-        ep="CUDAExecutionProvider",
-        available=lambda: _compiled_in("CUDAExecutionProvider") and hardware.cuda_devices() > 0,
-        fastest=lambda: "fp32",
-        options={"fp32": _cuda},
-        whole_graph=False,
-    ),
-    "openvino": Provider(
-        ep="OpenVINOExecutionProvider",
-        available=lambda: _compiled_in("OpenVINOExecutionProvider"),
-        fastest=lambda: "bf16" if hardware.has_bf16() else "fp32",
-        options={"fp32": _openvino("f32"), "bf16": _openvino("bf16")},
-        whole_graph=True,
-    ),
-    "cpu": Provider(
-        ep="CPUExecutionProvider",
-        available=lambda: True,
-        fastest=lambda: "fp32",
-        options={"fp32": lambda threads, device_id: {}},
-        whole_graph=True,
-    ),
-}
-"""In the order in which `auto` tries them."""
+class UnfitError(StartupError):
+    """The model is what its manifest says, but this provider cannot run it."""
 
 
 class Engine:
@@ -131,39 +63,57 @@ class Engine:
 
     @classmethod
     def load(
-        cls, model: Path, manifest: Manifest, provider: str, precision: str, threads: int = 0, device_id: int = 0
+        cls,
+        model: Path,
+        manifest: Manifest,
+        provider: str,
+        precision: str,
+        threads: int = 0,
+        device_id: int = 0,
+        trial: Path | None = None,
     ) -> Engine:
-        """Check the file against its manifest, and load it.
+        """Choose how to run the model (`worker.providers.choices`), check the file against its manifest, and load it.
+
+        Where the provider is `auto` and the best one cannot run the model although it leaves the results to another on
+        the same device, the next one takes it, with a warning in the log.
 
         Args:
-            model: `model.onnx`.
+            model: `model.onnx`; its variants lie beside it.
             provider: `auto` or a key of `PROVIDERS`.
-            precision: `auto` or one that the provider has; `auto` takes the manifest's word for this provider, else
-                the fastest of this machine that is known to keep the results.
+            precision: `auto` or one that the provider runs.
             threads: of one run on a CPU; 0: one for each core that this process may use.
             device_id: which GPU.
+            trial: run this file as the variant of the named precision; it is not in the manifest yet.
 
         Raises:
             StartupError: the file is not the manifest's, breaks the model contract, or cannot run as asked.
         """
-        name = _provider(provider)
-        chosen = PROVIDERS[name]
-        exact = _precision(name, precision, manifest)
-        _check_file(model, manifest)
-        threads = threads or hardware.cores()
+        *spares, last = choices(provider, precision, manifest, trial is not None)
+        for spare in spares:
+            try:
+                engine = cls._open(_file(model, manifest, spare, trial), manifest, spare, threads, device_id)
+                engine.warm_up(1)  # dynamic shapes may fail only here
+                return engine
+            except UnfitError as error:
+                log.warning("%s@%s goes to the next provider: %s", manifest.name, manifest.version, error.detail)
+        return cls._open(_file(model, manifest, last, trial), manifest, last, threads, device_id)
+
+    @classmethod
+    def _open(cls, file: Path, manifest: Manifest, choice: Choice, threads: int, device_id: int) -> Engine:
+        chosen, threads = choice.provider, threads or hardware.cores()
         try:
             session = onnxruntime.InferenceSession(
-                str(model),
+                str(file),
                 _session_options(threads, chosen),
-                providers=[(chosen.ep, chosen.options[exact](threads, device_id))],
+                providers=[(chosen.ep, chosen.options[choice.precision](threads, device_id))],
             )
         except Exception as error:  # ONNX Runtime raises its own classes, which share no root but this
-            raise StartupError(f"{model} cannot be loaded on {name} ({exact}): {error}") from error
+            raise UnfitError(f"{file} cannot be loaded on {choice.name} ({choice.precision}): {error}") from error
         if chosen.ep not in session.get_providers():
             raise StartupError(f"{chosen.ep} did not start; ONNX Runtime offered {session.get_providers()} instead.")
         session.disable_fallback()
         _check_signature(session, manifest)
-        return cls(session, manifest, name, exact)
+        return cls(session, manifest, choice.name, choice.precision)
 
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once, so that no picture pays for compilation (OpenVINO: 5 to 60 ms for each size).
@@ -178,11 +128,9 @@ class Engine:
             try:
                 output = self.run(frames[:size])
             except InferenceFailed as error:
-                raise StartupError(
-                    f"The first run of {self.manifest.name} failed: {error.__cause__ or error}"
-                ) from error
+                raise UnfitError(f"The first run of {self.manifest.name} failed: {error.__cause__ or error}") from error
             if not (np.isfinite(output.boxes).all() and np.isfinite(output.scores).all()):
-                raise StartupError(f"{self.manifest.name} answers numbers that are not finite on {self.provider}.")
+                raise UnfitError(f"{self.manifest.name} answers numbers that are not finite on {self.provider}.")
 
     def run(self, frames: Frames, /) -> Output:
         """Frames (N, H, W, 3) RGB, as `image.fit` makes them for this model -> the outputs of N pictures.
@@ -201,30 +149,6 @@ class Engine:
         return output
 
 
-def _provider(asked: str) -> str:
-    if asked == "auto":
-        return next(name for name, provider in PROVIDERS.items() if provider.available())
-    if asked not in PROVIDERS:
-        raise StartupError(f"There is no provider {asked}: use auto, {', '.join(PROVIDERS)}.")
-    if not PROVIDERS[asked].available():
-        have = [name for name, provider in PROVIDERS.items() if provider.available()]
-        raise StartupError(f"Provider {asked} is not available here; {', '.join(have)} would be.")
-    return asked
-
-
-def _precision(name: str, asked: str, manifest: Manifest) -> Precision:
-    provider = PROVIDERS[name]
-    wanted = manifest.precision.get(name, "auto") if asked == "auto" else asked
-    if wanted == "auto":
-        return provider.fastest()
-    exact = next((precision for precision in provider.options if precision == wanted), None)
-    if exact is None:
-        raise StartupError(f"Provider {name} does not run {wanted}; it runs {', '.join(provider.options)}.")
-    if exact == "bf16" and not hardware.has_bf16():
-        raise StartupError("This CPU has no bf16 arithmetic (avx512_bf16 or amx_bf16): use fp32.")
-    return exact
-
-
 def _session_options(threads: int, provider: Provider) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -236,14 +160,22 @@ def _session_options(threads: int, provider: Provider) -> onnxruntime.SessionOpt
     return options
 
 
-def _check_file(model: Path, manifest: Manifest) -> None:
+def _file(model: Path, manifest: Manifest, choice: Choice, trial: Path | None) -> Path:
+    """The graph for the precision, its bytes checked against the manifest."""
+    if trial is not None:
+        return trial
+    path, sha256 = model, manifest.sha256
+    variant = next((one for kind, one in manifest.variants.items() if kind == choice.precision), None)
+    if variant is not None and choice.precision in choice.provider.files:
+        path, sha256 = model.with_name(f"model.{choice.precision}.onnx"), variant.sha256
     try:
-        with model.open("rb") as file:
+        with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StartupError(f"{model} cannot be read: {error.strerror}.") from error
-    if found != manifest.sha256:
-        raise StartupError(f"{model} is not the file that its model.json describes (sha256 {found}): pull it again.")
+        raise StartupError(f"{path} cannot be read: {error.strerror}.") from error
+    if found != sha256:
+        raise StartupError(f"{path} is not the file that its model.json describes (sha256 {found}): pull it again.")
+    return path
 
 
 FRAMES = {"linear": "tensor(uint8)", "darknet": "tensor(float)"}

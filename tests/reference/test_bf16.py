@@ -9,7 +9,8 @@ import pytest
 from shared.manifest import Manifest
 from tests.reference.agreement import NAMES, Detect, assert_agree
 from worker import hardware
-from worker.engine import PROVIDERS, Engine
+from worker.engine import Engine
+from worker.providers import PROVIDERS
 
 pytest_plugins = ["tests.reference.official_model"]
 pytestmark = [

@@ -11,7 +11,8 @@ from PIL import Image
 
 from shared.manifest import Manifest
 from tests.reference.agreement import NAMES, PICTURES, Detect, Found, assert_agree
-from worker.engine import PROVIDERS, Engine
+from worker.engine import Engine
+from worker.providers import PROVIDERS
 
 pytest_plugins = ["tests.reference.official_model"]
 pytestmark = pytest.mark.timeout(600)  # the first test may fetch the weights

@@ -13,7 +13,8 @@ import pytest
 from shared.errors import InferenceFailed, StartupError
 from tests.worker.tiny_onnx import SIDE, brightness, manifest
 from worker import hardware
-from worker.engine import PROVIDERS, Engine
+from worker.engine import Engine
+from worker.providers import PROVIDERS
 
 HERE = [name for name, provider in PROVIDERS.items() if provider.available()]
 
