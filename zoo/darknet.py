@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from shared.manifest import Frame, Interpolation
+from shared.manifest import Frame, Interpolation, Resize
 from zoo import cfg as syntax
 from zoo import layers, names
 from zoo.errors import CfgError
@@ -27,20 +27,28 @@ class Converted:
 
     Attributes:
         model: under the contract of `shared.manifest`, with `N` open.
+        resize: `letterbox` where the cfg says `letter_box=1`. Without it AlexeyAB's darknet stretches pictures to the
+            frame; the original letterboxes them always.
         classes: how many labels it needs.
         single_label: whether it names one class for each box.
     """
 
     model: onnx.ModelProto
     frame: Frame
+    resize: Resize
     classes: int
     single_label: bool
 
 
 def convert(
-    cfg: str, weights: Path, interpolation: Interpolation = "linear", *, hierarchy: Hierarchy | None = None
+    cfg: str,
+    weights: Path,
+    interpolation: Interpolation = "linear",
+    *,
+    hierarchy: Hierarchy | None = None,
+    frame: Frame | None = None,
 ) -> Converted:
-    """Convert one network. The frame is the `width` and `height` of the cfg's `[net]`.
+    """Convert one network.
 
     Args:
         cfg: the text of the cfg file.
@@ -48,6 +56,7 @@ def convert(
         interpolation: how the frames will be made; darknet's are float32.
         hierarchy: the tree that the cfg's `[region]` names with `tree=` (see `tree_of`), and what is reported of it. A
             `map=` of the cfg counts in training alone; here it is `hierarchy.mapped`.
+        frame: the size of the input; None: `width` and `height` of the cfg's `[net]`.
 
     Raises:
         CfgError: the cfg is malformed or uses something that is not supported; the text names the layer and its line.
@@ -56,6 +65,8 @@ def convert(
     first, *rest = syntax.parse(cfg)
     width = first.number("width", 0, low=1, high=8192)
     height = first.number("height", 0, low=1, high=8192)
+    if frame is not None:
+        width, height = frame.width, frame.height
     if not width or not height:
         raise first.error("does not say width and height")
     if first.number("channels", 3) != 3:
@@ -80,7 +91,8 @@ def convert(
         classes=None if single_label else classes,
         interpolation=interpolation,
     )
-    return Converted(model, Frame(width=width, height=height), classes, single_label)
+    resize: Resize = "letterbox" if first.number("letter_box", 0) else "stretch"
+    return Converted(model, Frame(width=width, height=height), resize, classes, single_label)
 
 
 def tree_of(cfg: str, path: Path) -> Tree | None:
