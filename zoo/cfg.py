@@ -1,7 +1,8 @@
 """Darknet's `.cfg` text -> sections with their line numbers. Knows the syntax, not what any layer means.
 
 The syntax is that of darknet's `read_cfg`: blanks are dropped wherever they stand, `[kind]` opens a section,
-`key=value` adds an option, lines that begin with `#` or `;` are comments. Of a repeated key the first counts.
+`key=value` adds an option, lines that begin with `#` or `;` are comments. Of a repeated key the first counts. Short
+names of layers (`[conv]`) become the long ones.
 """
 
 from __future__ import annotations
@@ -13,20 +14,39 @@ from zoo.errors import CfgError
 
 MAX_SECTIONS = 4096
 
+SHORT_NAMES = {
+    "network": "net",
+    "conv": "convolutional",
+    "deconv": "deconvolutional",
+    "conn": "connected",
+    "max": "maxpool",
+    "avg": "avgpool",
+    "local_avg": "local_avgpool",
+    "lrn": "normalization",
+    "soft": "softmax",
+    "silence": "empty",
+}
+"""What darknet's `string_to_layer_type` takes for the same layer."""
+
 
 @dataclass
 class Section:
     """One `[kind]` of a cfg.
 
     Attributes:
-        kind: the text between the brackets, lower case.
+        kind: the text between the brackets, lower case, long name.
         line: where the section begins, counted from 1.
-        options: raw text by key; read them with `number`, `real`, `numbers`, `reals` and `word`.
+        options: raw text by key; read them with `number`, `real`, `numbers`, `reals` and `word`, which take note of it.
     """
 
     kind: str
     line: int
     options: dict[str, str] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def unread(self) -> list[str]:
+        """The options that nobody has asked for yet, in the order of the cfg."""
+        return [key for key in self.options if key not in self._read]
 
     def error(self, problem: str) -> CfgError:
         """The error that names this section: raise what it returns."""
@@ -38,7 +58,7 @@ class Section:
         Raises:
             CfgError: not an integer or outside `low`..`high`.
         """
-        text = self.options.get(key)
+        text = self._text(key)
         if text is None:
             return default
         try:
@@ -72,10 +92,15 @@ class Section:
 
     def word(self, key: str, default: str) -> str:
         """A text option."""
-        return self.options.get(key, default)
+        text = self._text(key)
+        return default if text is None else text
+
+    def _text(self, key: str) -> str | None:
+        self._read.add(key)
+        return self.options.get(key)
 
     def _parts(self, key: str) -> Iterator[str]:
-        return (part for part in self.options.get(key, "").split(",") if part)
+        return (part for part in (self._text(key) or "").split(",") if part)
 
 
 def parse(text: str) -> list[Section]:
@@ -90,13 +115,14 @@ def parse(text: str) -> list[Section]:
         if not line or line[0] in "#;\0":
             continue
         if line[0] == "[":
-            sections.append(Section(kind=line.strip("[]").lower(), line=number))
+            kind = line.strip("[]").lower()
+            sections.append(Section(kind=SHORT_NAMES.get(kind, kind), line=number))
             continue
         key, equals, value = line.partition("=")
         if not equals or not sections:
             raise CfgError(f"cfg line {number}: {line[:40]!r} is neither a [section] nor key=value inside one.")
         sections[-1].options.setdefault(key, value.partition("#")[0])
-    if not sections or sections[0].kind not in ("net", "network"):
+    if not sections or sections[0].kind != "net":
         raise CfgError("The cfg does not begin with a [net] section: is this a darknet cfg?")
     if not 2 <= len(sections) <= MAX_SECTIONS:
         raise CfgError(f"The cfg has {len(sections) - 1} layers; 1 to {MAX_SECTIONS - 1} can be converted.")

@@ -43,6 +43,22 @@ class Hierarchy:
     mapped: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """The weights of a convolution in the graph, for layers that share them.
+
+    Attributes:
+        kernel, bias: names of the constants, batch norm folded in.
+        shape: filters, channels and groups of the layer's input, size.
+        pixels: whether they take 0..255 twice (see `zoo/layers/convolutional.py`) instead of 0..1 once.
+    """
+
+    kernel: str
+    bias: str
+    shape: tuple[int, int, int, int]
+    pixels: bool
+
+
 @dataclass
 class Network:
     """A conversion under way.
@@ -52,6 +68,7 @@ class Network:
         frame: name of the input in 0..255, where the first layer takes it unscaled; else empty.
         outputs: output of each layer so far by its index in the cfg; None for a layer that others cannot read.
         heads: the detection heads so far, in cfg order.
+        kernels: of the convolutions so far, by index in the cfg.
         hierarchy: given for a network whose classes are a tree.
     """
 
@@ -63,6 +80,7 @@ class Network:
     outputs: list[Tensor | None] = field(default_factory=list)
     frame: str = ""
     heads: list[Head] = field(default_factory=list)
+    kernels: dict[int, Kernel] = field(default_factory=dict)
     hierarchy: Hierarchy | None = None
 
     def layer(self, index: int, section: Section) -> Tensor:
@@ -71,10 +89,16 @@ class Network:
         Raises:
             CfgError: there is no such layer before this one, or it is a detection head.
         """
+        output = self.outputs[self.place(index, section)]
+        if output is None:
+            raise section.error(f"refers to layer {index}, which is a detection head")
+        if output.refused:
+            raise section.error(f"refers to layer {index}, {output.refused}")
+        return output
+
+    def place(self, index: int, section: Section) -> int:
+        """Position in the cfg, from 0, of a layer said as in `layer`. Raises CfgError where none is before this one."""
         absolute = index if index >= 0 else len(self.outputs) + index
         if not 0 <= absolute < len(self.outputs):
             raise section.error(f"refers to layer {index}, which is not before it")
-        output = self.outputs[absolute]
-        if output is None:
-            raise section.error(f"refers to layer {index}, which is a detection head")
-        return output
+        return absolute

@@ -1,7 +1,11 @@
 """Darknet's `.weights` file -> float32 arrays in file order. Knows the header, not which layer reads what.
 
 Format (darknet `load_weights_upto`): int32 major, minor, revision; then the count of pictures seen in training, 64 bits
-where `major * 10 + minor >= 2` and 32 bits in older files; then float32 values to the end. All little endian.
+where `major * 10 + minor >= 2` and 32 bits in older files; then float32 values to the end. All little endian. In files
+whose major or minor lies above 1000, old ones with 32 bits, the kernels of connected layers are transposed.
+
+Darknet reads a file that is too short or too long without a word: layers that it does not reach keep random values.
+Both are refused here. A backbone cut off to start training from (`darknet partial`, `yolov4.conv.137`) is such a file.
 """
 
 from __future__ import annotations
@@ -15,9 +19,16 @@ from zoo.errors import WeightsError
 
 Floats = NDArray[np.float32]
 
+TRANSPOSED = 1000
+MAX_VERSION = 10_000
+"""Text, which is what a failed download holds, gives numbers far above this."""
+
 
 class Weights:
     """The values of one weights file, read front to back. The file is mapped, not loaded.
+
+    Attributes:
+        transposed: whether the kernels of connected layers stand as (inputs, outputs).
 
     Raises:
         WeightsError: the file cannot be read or is no weights file.
@@ -33,10 +44,10 @@ class Weights:
         if len(head) < 3:
             raise WeightsError(f"{self._name} is too short for a weights file: {size} bytes.")
         major, minor = int(head[0]), int(head[1])
-        if not (0 <= major < 1000 and 0 <= minor < 1000):
-            # Above 1000 darknet reads transposed fully connected weights; below 0 it is no weights file at all.
+        if not (0 <= major < MAX_VERSION and 0 <= minor < MAX_VERSION):
             raise WeightsError(f"{self._name} says format version {major}.{minor}: this is not a usable weights file.")
-        offset = 12 + (8 if major * 10 + minor >= 2 else 4)
+        self.transposed = major > TRANSPOSED or minor > TRANSPOSED
+        offset = 12 + (8 if major * 10 + minor >= 2 and max(major, minor) < TRANSPOSED else 4)
         if size < offset or (size - offset) % 4:
             raise WeightsError(f"{self._name} is cut off or damaged: {size} bytes do not hold whole float32 values.")
         count = (size - offset) // 4

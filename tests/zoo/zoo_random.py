@@ -41,9 +41,11 @@ def layer_values(cfg: str, seed: int = 0) -> list[dict[str, np.ndarray]]:
             residual = index + 1 < len(layers) and layers[index + 1][0] == "shortcut"
             made["bias"] = rng.normal(0, 0.1, filters)
             if options.get("batch_normalize") == "1":
-                made["scale"] = rng.uniform(0.5, 1.5, filters) * (0.2 if residual else 1)
+                # Variances so large that it does not count what an implementation adds to them: 1e-5 or 1e-6, under the
+                # root or after it. Over the 75 layers of YOLOv3 that would sum up to more than 1e-4.
+                made["scale"] = rng.uniform(1.5, 4.5, filters) * (0.2 if residual else 1)
                 made["mean"] = rng.normal(0, 0.1, filters)
-                made["variance"] = rng.uniform(0.5, 1.5, filters)
+                made["variance"] = rng.uniform(5, 15, filters)
             fan_in = before // groups * size * size
             made["kernel"] = rng.normal(0, np.sqrt(1.6 / fan_in), (filters, before // groups, size, size))
             before = filters

@@ -1,0 +1,109 @@
+"""Darknet layers -> ONNX nodes. A new layer is a function and a line in `LAYERS`; heads are in `zoo/heads/`.
+
+An emitter reads its options from the cfg section, its values from the weights (in darknet's file order), appends nodes
+and returns its output tensor; None for a head. Names, defaults and paddings are those of darknet's `parser.c`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zoo import heads
+from zoo.cfg import Section
+from zoo.graph import Tensor
+from zoo.layers import convolutional, joining, pooling, reshaping
+from zoo.network import Network
+
+Emitter = Callable[[Network, Section], Tensor | None]
+
+LAYERS: dict[str, Emitter] = {
+    "convolutional": convolutional.convolutional,
+    "connected": convolutional.connected,
+    "batchnorm": convolutional.batchnorm,
+    "maxpool": pooling.maxpool,
+    "local_avgpool": pooling.local_avgpool,
+    "avgpool": pooling.avgpool,
+    "route": joining.route,
+    "shortcut": joining.shortcut,
+    "sam": joining.sam,
+    "scale_channels": joining.scale_channels,
+    "implicit": joining.implicit,
+    "upsample": reshaping.upsample,
+    "reorg": reshaping.reorg,
+    "reorg3d": reshaping.reorg3d,
+    "activation": reshaping.activation,
+    "dropout": reshaping.passed_on,
+    "empty": reshaping.passed_on,
+    **heads.HEADS,
+}
+
+_MEMORY = "it remembers earlier frames, and the pictures of a job have no order"
+_NO_DETECTOR = "no detector with boxes and scores has it"
+
+REFUSED: dict[str, str] = {
+    "crnn": _MEMORY,
+    "rnn": _MEMORY,
+    "gru": _MEMORY,
+    "lstm": _MEMORY,
+    "conv_lstm": _MEMORY,
+    "history": _MEMORY,
+    "detection": "it is the head of YOLOv1, whose networks are not converted",
+    "local": "it is a layer of YOLOv1, whose networks are not converted",
+    "crop": "it is a layer of YOLOv1 and of classifiers, which are not converted",
+    "cost": "it compares with the truth in training; remove it where a detection head stands before it",
+    "contrastive": "it compares objects in training; remove it",
+    "softmax": "it is the end of a classifier",
+    "normalization": "it is a layer of classifiers, which are not converted",
+    "deconvolutional": _NO_DETECTOR,
+    "iseg": "it gives masks, not boxes",
+    "l2norm": _NO_DETECTOR,
+    "logistic": _NO_DETECTOR,
+}
+"""Layers that darknet knows and that are not converted: why."""
+
+_DEFORMED = {"sway", "rotate", "stretch", "stretch_sway", "angle"}
+
+TRAINING: dict[str, set[str]] = {
+    "convolutional": _DEFORMED | {"assisted_excitation", "bin_output", "dot", "grad_centr", "reverse"},
+    "dropout": {"probability", "dropblock", "dropblock_size_rel", "dropblock_size_abs"},
+}
+"""Options that change training alone, by layer."""
+
+TRAINING_EVERYWHERE = {"clip", "learning_rate", "train_only_bn", "burnin_update", "dont_update", "stopbackward"} | {
+    "onlyforward",
+    "dontsave",
+    "smooth",
+    "stream",
+    "wait_stream",
+}
+"""The same for every layer; the last two place work on a GPU."""
+
+
+def emit(net: Network, section: Section) -> None:
+    """Append one layer to the network.
+
+    Raises:
+        CfgError: the layer or one of its options is not supported, or does not fit the layers before.
+        WeightsError: the weights file ends before this layer's values.
+    """
+    emitter = LAYERS.get(section.kind)
+    if emitter is None:
+        reason = REFUSED.get(section.kind, f"supported are {', '.join(sorted(LAYERS))}")
+        raise section.error(f"is not a supported layer: {reason}")
+    output = emitter(net, section)
+    if section.kind not in heads.HEADS:
+        _check_options(section)
+    net.outputs.append(output)
+    if output is not None:
+        net.current = output
+
+
+def _check_options(section: Section) -> None:
+    """Raise CfgError for an option that no emitter has asked for and that is not known to be of training alone.
+
+    Darknet prints `Unused field` for it and goes on; but it may belong to a fork in which it changes what is computed.
+    """
+    known = TRAINING_EVERYWHERE | TRAINING.get(section.kind, set())
+    unknown = [key for key in section.unread() if key not in known]
+    if unknown:
+        raise section.error(f"{unknown[0]}= is not a known option: remove it if darknet does not use it either")
