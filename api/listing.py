@@ -28,8 +28,12 @@ class Filter:
     created_before: datetime | None = None
 
     def lets_through(self, snapshot: Snapshot) -> bool:
-        """Whether status and model fit (the times bound the walk itself)."""
-        return self.status in (None, snapshot.view.status) and self.model in (None, snapshot.spec.model)
+        """Whether status and model fit (the times bound the walk itself). `name` fits every version of it;
+        `name@version` the jobs that are bound to it, and those that it answered last.
+        """
+        model = snapshot.view.model
+        fits = self.model in (None, model.name, f"{model.name}@{model.version}")
+        return fits and self.status in (None, snapshot.view.status)
 
 
 async def find(

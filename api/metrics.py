@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from shared.observe import BUCKETS_MS
-from shared.schema import WorkerReport
+from shared.reports import WorkerReport
 from shared.views import Backlog
 
 
@@ -62,12 +62,14 @@ def _backlog(backlog: Mapping[str, Backlog]) -> Iterator[Metric]:
 
 
 def _workers(live: Sequence[WorkerReport]) -> Iterator[Metric]:
-    count = GaugeMetricFamily("spotter_workers", "Live workers.", labels=["model", "provider", "precision"])
-    serving: dict[tuple[str, str, str], int] = {}
+    names = ["model", "version", "provider", "precision"]
+    count = GaugeMetricFamily("spotter_workers", "Live workers that have a version loaded.", labels=names)
+    serving: dict[tuple[str, ...], int] = {}
     for report in live:
         for served in report.models:
-            key = (served.name, served.provider, served.precision)
-            serving[key] = serving.get(key, 0) + 1
+            for one in served.loaded:
+                key = (served.name, one.version, one.provider, one.precision)
+                serving[key] = serving.get(key, 0) + 1
     for labels, number in sorted(serving.items()):
         count.add_metric(list(labels), number)
     busy = GaugeMetricFamily("spotter_worker_busy", "Pictures in a worker's hands.", labels=["worker"])

@@ -9,15 +9,17 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.changes import Changes
+from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
-from shared.errors import FieldError, JobNotFound, UnknownModel
+from shared.errors import JobNotFound
 from shared.queue import Waker
-from shared.schema import INLINE_RESULTS, ServedModel
+from shared.schema import INLINE_RESULTS
 from shared.settings import Settings
 from shared.store import AsyncJobStore
-from shared.views import Snapshot, models, view
+from shared.views import Snapshot, fleet, view
 
-MODELS_CACHE_S = 2.0
+OFFERS_CACHE_S = 2.0
+"""Less than the shortest `retire_s`: a version that is still in here is still loaded somewhere."""
 
 
 @dataclass
@@ -29,8 +31,8 @@ class State:
     waker: Waker
     changes: Changes
     large_blobs: LargeBlobs | None
-    _models: dict[str, ServedModel] = field(default_factory=dict)
-    _models_at: float = -MODELS_CACHE_S
+    _offers: dict[str, Offer] = field(default_factory=dict)
+    _offers_at: float = -OFFERS_CACHE_S
 
     async def snapshot(self, job: str) -> Snapshot:
         """Raises JobNotFound."""
@@ -39,26 +41,16 @@ class State:
             raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
         return found
 
-    async def known_models(self) -> dict[str, ServedModel]:
-        """What workers have ever served, a moment old at most."""
-        if time.monotonic() - self._models_at > MODELS_CACHE_S:
-            self._models = await self.store.run(models())
-            self._models_at = time.monotonic()
-        return self._models
+    async def known_models(self) -> dict[str, Offer]:
+        """What the workers serve, a moment old at most."""
+        if time.monotonic() - self._offers_at > OFFERS_CACHE_S:
+            self._offers = offers(await self.store.run(fleet()))
+            self._offers_at = time.monotonic()
+        return self._offers
 
-    async def model_named(self, reference: str | None) -> str:
-        """The name of the model that `name` or `name@version` means. Raises UnknownModel."""
-        name, _, version = (reference or self.settings.default_model).partition("@")
-        known = await self.known_models()
-        # The default is taken on trust: its first worker may still be starting.
-        if (name in known and version in ("", known[name].version)) or (
-            name == self.settings.default_model and not version
-        ):
-            return name
-        have = ", ".join(sorted(known)) or "none yet"
-        raise UnknownModel(
-            f"No worker serves {reference}; there are: {have}.", errors=(FieldError("model", "no such model"),)
-        )
+    async def reference(self, asked: str | None) -> str:
+        """What a job that names `asked` waits for: `name` or `name@version`. Raises UnknownModel."""
+        return resolve(asked, self.settings.default_model, await self.known_models())
 
 
 def _state(request: Request) -> State:

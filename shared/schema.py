@@ -7,7 +7,7 @@ inside and RFC 3339 UTC outside.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -141,7 +141,11 @@ class JobRequest(Strict):
 
 
 class JobSpec(Strict):
-    """The part of a job that never changes after accept. `pictures` lie beside it, one a field."""
+    """The part of a job that never changes after accept. `pictures` lie beside it, one a field.
+
+    `model` is the reference that the job waits for: `name`, answered by whichever version is the default at the claim,
+    or `name@version`. It is the name of the queue too.
+    """
 
     id: Annotated[str, StringConstraints(pattern=r"^job_[0-9A-Za-z_-]{1,64}$")]
     model: str
@@ -222,12 +226,16 @@ class PictureFailure(Strict):
 
 
 class PictureResult(Strict):
-    """One picture's outcome, as stored and as shown in `results`."""
+    """One picture's outcome, as stored and as shown in `results`.
+
+    `version` is that of the model that answered: a job without a version may span a switch.
+    """
 
     index: int
     id: str | None = None
     status: PictureStatus
     attempts: int = 0
+    version: str | None = None
     image: ImageSize | None = None
     detections: tuple[Detection, ...] | None = None
     error: PictureFailure | None = None
@@ -247,7 +255,7 @@ class Counts(Strict):
 
 
 class ModelVersion(Strict):
-    """Which file answered."""
+    """Which file answered last; before that, the version that the job is bound to, if any."""
 
     name: str
     version: str | None = None
@@ -272,29 +280,3 @@ class JobView(Strict):
     results: tuple[PictureResult, ...] | None
     metadata: dict[str, str]
     links: dict[str, str] = {}
-
-
-class WorkerReport(Strict):
-    """What a live worker announces every few seconds: itself, its models, and how it is getting on."""
-
-    worker: str
-    host: str
-    pid: int
-    started_ms: int
-    progress_ms: int
-    busy: int
-    models: tuple[ServedModel, ...]
-    stages: dict[str, Any] = {}
-
-
-class ServedModel(Strict):
-    """One loaded and warmed model of one worker."""
-
-    name: str
-    version: str
-    sha256: str
-    labels: tuple[str, ...]
-    frame: tuple[int, int]
-    provider: str
-    precision: str
-    max_batch: int

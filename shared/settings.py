@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     models_dir: str = Field("models", description="model repository: <name>/<version>/model.onnx")
     models: Annotated[tuple[str, ...], CommaList] = Field((), description="what a worker serves; empty: all it has")
     default_model: str = Field("yolov3-tiny", description="used where a request names none")
+    reload_s: float = Field(2.0, ge=0.1, le=3600, description="how often a worker looks for new versions and aliases")
+    retire_s: float = Field(30.0, ge=3, le=3600, description="a version that is not wanted any more answers this long")
     provider: Literal["auto", "cuda", "openvino", "cpu"] = Field("auto", description="execution provider")
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field("auto", description="arithmetic of the provider")
     device_id: int = Field(0, ge=0, le=64, description="which GPU, for provider cuda")

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import Poison, QueueFull
-from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource, WorkerReport
+from shared.reports import Description, WorkerReport
+from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
 from shared.store import WORKER_TTL_MS, Call
 from shared.views import read_source
 
@@ -175,10 +176,25 @@ def settle_hook(name: str, *, log: str, state: str, next_try_s: float | None) ->
     return Call("settle_hook", (name, log, due, state, DELIVERIES_KEPT_S), int)
 
 
-def announce(report: WorkerReport) -> Call[int]:
-    """A live worker says what it serves; after `WORKER_TTL_MS` of silence it counts as gone."""
+def announce(report: WorkerReport, new: Iterable[Description] = ()) -> Call[list[str]]:
+    """A live worker says what it serves; after `WORKER_TTL_MS` of silence it counts as gone.
+
+    Descriptions can be large (YOLO9000 has 9,418 labels): only those that are new come along. Reads as the references
+    of the loaded versions that the store has no description of.
+    """
     served = [part for model in report.models for part in (model.name, model.model_dump_json())]
-    return Call("announce", (report.worker, report.model_dump_json(), *served), int)
+    loaded = [reference for model in report.models for reference in model.references]
+    told = [part for one in new for part in (one.reference, one.model_dump_json())]
+    counted: tuple[str | int, ...] = (len(report.models), *served, len(loaded), *loaded, *told)
+    return Call(
+        "announce", (report.worker, report.model_dump_json(), *counted), lambda reply: [text.decode() for text in reply]
+    )
+
+
+def forget(references: Iterable[str], names: Iterable[str] = ()) -> Call[int]:
+    """One worker has these versions, and these models as a whole, no more; whoever has them announces them again."""
+    gone = tuple(references)
+    return Call("forget", (len(gone), *gone, *names), int)
 
 
 def withdraw(worker: str) -> Call[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.reports import Description, Fleet, ServedModel, WorkerReport
 from shared.schema import (
     TERMINAL,
     Counts,
@@ -16,11 +17,9 @@ from shared.schema import (
     PictureResult,
     PictureStatus,
     S3Source,
-    ServedModel,
     StoredSource,
     UploadSource,
     UrlSource,
-    WorkerReport,
     rfc3339,
 )
 from shared.store import WORKER_TTL_MS, Call
@@ -93,14 +92,25 @@ def backlog() -> Call[dict[str, Backlog]]:
     )
 
 
-def models() -> Call[dict[str, ServedModel]]:
-    """Every model that a worker has ever served, by name."""
+def fleet() -> Call[Fleet]:
+    """The live workers, and what was last heard of every model."""
 
-    def read(reply: list[bytes]) -> dict[str, ServedModel]:
-        served = (ServedModel.model_validate_json(text) for text in reply)
-        return {model.name: model for model in sorted(served, key=lambda model: model.name)}
+    def read(reply: list[list[bytes]]) -> Fleet:
+        live = tuple(WorkerReport.model_validate_json(text) for text in reply[0])
+        heard = (ServedModel.model_validate_json(text) for text in reply[1])
+        return Fleet(live, {model.name: model for model in heard})
 
-    return Call("models", (), read)
+    return Call("fleet", (WORKER_TTL_MS,), read)
+
+
+def descriptions(references: Sequence[str]) -> Call[dict[str, Description]]:
+    """What the store holds of these, each `name@version`, by reference."""
+
+    def read(reply: list[bytes | None]) -> dict[str, Description]:
+        found = zip(references, reply, strict=True)
+        return {name: Description.model_validate_json(text) for name, text in found if text}
+
+    return Call("descriptions", tuple(references), read)
 
 
 def workers() -> Call[list[WorkerReport]]:
@@ -111,6 +121,19 @@ def workers() -> Call[list[WorkerReport]]:
 def stats() -> Call[dict[str, int]]:
     """Counters since the store began: `accepted:<model>`, `jobs:<model>:<status>`, `pictures:<model>:ok|bad`, ..."""
     return Call("stats", (), lambda reply: {reply[k].decode(): int(reply[k + 1]) for k in range(0, len(reply), 2)})
+
+
+def open_jobs(counters: Mapping[str, int]) -> dict[str, int]:
+    """Jobs accepted and not ended, by reference, from what `stats` gives."""
+    found: dict[str, int] = {}
+    for name, count in counters.items():
+        kind, _, rest = name.partition(":")
+        if kind == "accepted":
+            found[rest] = found.get(rest, 0) + count
+        elif kind == "jobs":
+            reference = rest.rpartition(":")[0]
+            found[reference] = found.get(reference, 0) - count
+    return {reference: count for reference, count in found.items() if count > 0}
 
 
 def source_of(job: str, index: int) -> Call[StoredSource | None]:
@@ -161,7 +184,7 @@ def _snapshot(row: list[Any]) -> Snapshot:
     view = JobView.model_construct(
         id=spec.id,
         status=status,
-        model=ModelVersion.model_validate_json(by) if by else ModelVersion(name=spec.model),
+        model=ModelVersion.model_validate_json(by) if by else _asked(spec.model),
         created_at=rfc3339(created) or "",
         queued_at=rfc3339(created) or "",
         started_at=rfc3339(_time(started)),
@@ -176,6 +199,11 @@ def _snapshot(row: list[Any]) -> Snapshot:
         links={},
     )
     return Snapshot(spec, version, view)
+
+
+def _asked(reference: str) -> ModelVersion:
+    name, _, version = reference.partition("@")
+    return ModelVersion(name=name, version=version or None)
 
 
 def _picture(

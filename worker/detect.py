@@ -18,15 +18,16 @@ from typing import TypeVar
 from shared import observe
 from shared.blobs import LargeBlobs, drawn_blob
 from shared.errors import InferenceFailed, Internal, Overloaded, PictureError
-from shared.manifest import Manifest
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
 from shared.steps import blob_ttl_s, claim, finish, give_way, hand_back, keep_blob
 from shared.store import JobStore
-from worker.batcher import Batcher, Inferred
+from worker.batcher import Inferred
 from worker.draw import draw
 from worker.image import Decoder, Pixels, Placement, fit
 from worker.leases import Leases
+from worker.loading import Served
+from worker.models import Models
 from worker.select import select
 from worker.sources import Sources
 
@@ -36,17 +37,6 @@ T = TypeVar("T")
 
 SLICE_S = 0.5
 """A token works at most this long, then gives way: to tokens of other models, to deliveries, to a shutdown."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """A loaded, warmed model with its batcher."""
-
-    manifest: Manifest
-    batcher: Batcher
-    provider: str
-    precision: str
-    max_batch: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class Detector:
         leases: Leases,
         sources: Sources,
         decoder: Decoder,
-        models: dict[str, Served],
+        models: Models,
         large_blobs: LargeBlobs | None,
         waker: Waker,
         stages: observe.Stages,
@@ -90,22 +80,24 @@ class Detector:
         self._limits = limits
         self.draining = threading.Event()
 
-    def detect(self, model: str) -> None:
-        """Claim pictures of `model` and see each to its end, until none waits or the slice of time is over."""
-        served = self._models.get(model)
-        if served is None:
-            return
+    def detect(self, reference: str) -> None:
+        """Claim pictures of `name` or `name@version` and see each to its end, until none waits or the slice of time is
+        over. Each claim goes to the version that the reference means at its time, and stays with it.
+        """
         until, first = time.monotonic() + SLICE_S, True
         try:
             while not self.draining.is_set() and time.monotonic() < until:
-                claims = self._store.run(claim(model, self._limits.chunk, self._limits.lease_s, first=first))
-                if not claims:
-                    return
-                first = False
-                self._see_to_end(served, claims)
+                with self._models.using(reference) as served:
+                    if served is None:
+                        return
+                    claims = self._store.run(claim(reference, self._limits.chunk, self._limits.lease_s, first=first))
+                    if not claims:
+                        return
+                    first = False
+                    self._see_to_end(served, claims)
             if not first:
-                self._store.run(give_way(model))
-            self._waker.wake_detect(model, 1)
+                self._store.run(give_way(reference))
+            self._waker.wake_detect(reference, 1)
         except Overloaded as error:
             logger.warning("token lost", extra={"error": repr(error)})  # the sweeper brings it back
 
@@ -162,7 +154,7 @@ class Detector:
             outcome: PictureResult | PictureError = begun
         else:
             outcome = self._outcome(one, partial(self._result, served, one, begun))
-        self._commit(served, one, _failed(one, outcome) if isinstance(outcome, PictureError) else outcome)
+        self._commit(served, one, _failed(served, one, outcome) if isinstance(outcome, PictureError) else outcome)
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:
@@ -194,6 +186,7 @@ class Detector:
             id=one.source.id,
             status="succeeded",
             attempts=one.attempts,
+            version=served.manifest.version,
             image=ImageSize(width=begun.placement.width, height=begun.placement.height),
             detections=detections,
             timings=timings,
@@ -226,11 +219,12 @@ class Detector:
             self._waker.wake_deliver()
 
 
-def _failed(one: Claim, error: PictureError) -> PictureResult:
+def _failed(served: Served, one: Claim, error: PictureError) -> PictureResult:
     return PictureResult(
         index=one.index,
         id=one.source.id,
         status="failed",
         attempts=one.attempts,
+        version=served.manifest.version,
         error=PictureFailure(code=error.code, title=error.title, detail=error.detail),
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from shared.connection import connect
 from shared.errors import Overloaded, StartupError
-from shared.schema import WorkerReport
+from shared.reports import WorkerReport
 from shared.settings import load
 from shared.store import JobStore
 from shared.views import Backlog, backlog, workers
@@ -30,7 +30,8 @@ def why_unhealthy(
         return "no worker of this host announces itself"
     for report in mine:
         idle_s = now_s - report.progress_ms / 1000
-        waits_s = max((behind[m.name].oldest_s for m in report.models if m.name in behind), default=0.0)
+        answers = {reference for model in report.models for reference in (model.name, *model.references)}
+        waits_s = max((behind[reference].oldest_s for reference in answers & behind.keys()), default=0.0)
         if min(idle_s, waits_s) > STUCK_S:
             return f"worker {report.worker} finished nothing for {idle_s:.0f} s while work waits"
     return None

@@ -5,45 +5,41 @@ Run as `python -m worker.main`. Exit codes: 0 after SIGTERM or SIGINT; 78 (EX_CO
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
-import time
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
-from celery import Celery, signals
+from celery import signals
 from celery.exceptions import SecurityWarning
 
-from shared import manifest
 from shared.blobs import LargeBlobs, large_blobs
 from shared.connection import connect
 from shared.errors import SpotterError, StartupError
 from shared.ids import ulid
 from shared.observe import Stages, start_logging
-from shared.queue import DELIVER_QUEUE, Waker, create_celery, declare, detect_queue
+from shared.queue import DELIVER_QUEUE, Waker, create_celery
 from shared.s3 import s3_place
-from shared.schema import ServedModel
 from shared.settings import Settings, load
 from shared.store import JobStore
 from shared.sweeper import Sweeper
 from shared.views import blob
-from worker.batcher import Batcher
 from worker.deliveries import Deliveries
-from worker.detect import Detector, Limits, Served
+from worker.detect import Detector, Limits
 from worker.egress import Egress
-from worker.engine import Engine
 from worker.image import Decoder
 from worker.leases import Leases
+from worker.loading import Loader
+from worker.models import Models
 from worker.presence import Presence
+from worker.reload import Reload
 from worker.sources import S3Access, Sources
+from worker.subscriptions import Subscriptions
 from worker.tasks import register
 from worker.webhooks import secret_keys
-
-logger = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 
@@ -66,7 +62,9 @@ def main() -> int:
 
 def _run(settings: Settings, stack: ExitStack) -> int:
     """Build everything in the order of dependence; `stack` closes it the other way round."""
-    models = {name: _serve(settings, name, stack) for name in _names(settings)}
+    models = _models(settings)
+    stack.callback(models.close, settings.infer_timeout_s)
+    models.load_all()
     url = settings.redis_url.get_secret_value()
     client = stack.enter_context(connect(url, "worker"))
     store, celery, stages = JobStore(client), create_celery(url), Stages()
@@ -97,62 +95,37 @@ def _run(settings: Settings, stack: ExitStack) -> int:
         stack.callback(deliveries.stop)
     register(celery, detector, deliveries)
 
-    presence = Presence(name, store, [_served(one) for one in models.values()], leases, stages)
+    subscriptions = Subscriptions(celery, [DELIVER_QUEUE] if deliveries else [])
+    subscriptions.want(models.references)
+    presence = Presence(name, store, models, leases, stages)
     presence.start()
     stack.callback(presence.stop)
+    reload = Reload(
+        models, store, subscriptions, presence, every_s=settings.reload_s, close_s=settings.infer_timeout_s,
+    )  # fmt: skip
+    reload.start()
+    stack.callback(reload.stop)
     sweeper.start()
     stack.callback(sweeper.stop)
-    queues = [detect_queue(model) for model in models] + ([DELIVER_QUEUE] if deliveries else [])
-    return _consume(celery, queues, settings.concurrency, detector, name)
+    return _consume(subscriptions, settings.concurrency, detector, name)
 
 
-def _names(settings: Settings) -> tuple[str, ...]:
-    """The models to serve: those named, else all on disk, the default among them in any case."""
-    if settings.models:
-        return settings.models
-    return tuple(dict.fromkeys((settings.default_model, *manifest.names(Path(settings.models_dir)))))
-
-
-def _serve(settings: Settings, name: str, stack: ExitStack) -> Served:
-    """Load, check and warm one model. Raises StartupError."""
-    start = time.monotonic()
-    described, path = manifest.read(Path(settings.models_dir), name)
-    engine = Engine.load(
-        path,
-        described,
+def _models(settings: Settings) -> Models:
+    """Those named, else all on disk, the default among them in any case."""
+    loader = Loader(
         provider=settings.provider,
         precision=settings.precision,
         threads=settings.infer_threads,
         device_id=settings.device_id,
+        max_batch=settings.max_batch,
+        capacity=settings.concurrency * settings.chunk,
     )
-    max_batch = min(settings.max_batch, described.max_batch or settings.max_batch)
-    engine.warm_up(max_batch)
-    batcher = Batcher(engine.run, max_batch, capacity=settings.concurrency * settings.chunk)
-    stack.callback(batcher.close, settings.infer_timeout_s)
-    logger.info(
-        "model ready",
-        extra={
-            "model": name,
-            "version": described.version,
-            "provider": engine.provider,
-            "precision": engine.precision,
-            "max_batch": max_batch,
-            "seconds": round(time.monotonic() - start, 2),
-        },
-    )
-    return Served(described, batcher, engine.provider, engine.precision, max_batch)
-
-
-def _served(one: Served) -> ServedModel:
-    return ServedModel(
-        name=one.manifest.name,
-        version=one.manifest.version,
-        sha256=one.manifest.sha256,
-        labels=one.manifest.labels,
-        frame=(one.manifest.frame.width, one.manifest.frame.height),
-        provider=one.provider,
-        precision=one.precision,
-        max_batch=one.max_batch,
+    return Models(
+        Path(settings.models_dir),
+        loader,
+        required=settings.models or (settings.default_model,),
+        discover=not settings.models,
+        grace_s=settings.retire_s,
     )
 
 
@@ -181,18 +154,16 @@ def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Wake
     )
 
 
-def _consume(celery: Celery, queues: list[str], concurrency: int, detector: Detector, name: str) -> int:
+def _consume(subscriptions: Subscriptions, concurrency: int, detector: Detector, name: str) -> int:
     """Take tokens until SIGTERM or SIGINT; then finish what runs and give the rest back to the broker."""
     # Celery warns of root because of pickled messages; this app takes JSON alone.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is set up already; Celery keeps off
     signals.worker_shutting_down.connect(lambda **_: detector.draining.set(), weak=False)
-    celery.conf.task_queues = [declare(queue) for queue in queues]
-    worker = celery.Worker(
+    worker = subscriptions.worker(
         hostname=name,
         pool="threads",  # a CUDA context does not survive fork; threads share one model and one batcher
         concurrency=concurrency,
-        queues=queues,
         without_mingle=True,
         without_gossip=True,
         without_heartbeat=True,

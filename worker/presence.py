@@ -7,29 +7,31 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
 
 from shared.errors import Overloaded
 from shared.observe import Stages
-from shared.schema import ServedModel, WorkerReport
+from shared.reports import Description, WorkerReport
 from shared.steps import announce, withdraw
 from shared.store import JobStore
 from worker.leases import Leases
+from worker.models import Models
 
 logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
+AGAIN_S = 1.0
+"""After an announcement that the store did not take."""
 
 
 class Presence:
     """Announces until stopped, then withdraws."""
 
-    def __init__(
-        self, name: str, store: JobStore, models: Sequence[ServedModel], leases: Leases, stages: Stages
-    ) -> None:
+    def __init__(self, name: str, store: JobStore, models: Models, leases: Leases, stages: Stages) -> None:
         self.name = name
-        self._store, self._models, self._leases, self._stages = store, tuple(models), leases, stages
+        self._store, self._models, self._leases, self._stages = store, models, leases, stages
         self._started_ms = int(time.time() * 1000)
+        self._told: dict[str, Description] = {}
+        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -37,9 +39,14 @@ class Presence:
         """Announce now and from now on; a store that is away is waited for."""
         self._thread.start()
 
+    def soon(self) -> None:
+        """Announce now, since something changed."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Gone at once, as far as the store can be told."""
         self._stopping.set()
+        self._wake.set()
         self._thread.join(timeout=5)
         try:
             self._store.run(withdraw(self.name))
@@ -47,23 +54,30 @@ class Presence:
             logger.warning("not withdrawn", extra={"error": repr(error)})
 
     def _loop(self) -> None:
-        pause_s = 0.0
-        while not self._stopping.wait(pause_s):
+        while not self._stopping.is_set():
+            self._wake.clear()
             try:
-                self._store.run(announce(self._report()))
-                pause_s = EVERY_S
+                pause_s = EVERY_S if self._announce() else 0.0
             except Overloaded as error:
                 logger.warning("not announced", extra={"error": repr(error)})
-                pause_s = 1.0
+                pause_s = AGAIN_S
+            self._wake.wait(pause_s)
 
-    def _report(self) -> WorkerReport:
-        return WorkerReport(
+    def _announce(self) -> bool:
+        """Once. Whether the store has all descriptions; else they go along next time."""
+        offer = self._models.offer()
+        report = WorkerReport(
             worker=self.name,
             host=socket.gethostname(),
             pid=os.getpid(),
             started_ms=self._started_ms,
             progress_ms=int(self._leases.progress_at * 1000),
             busy=self._leases.busy,
-            models=self._models,
+            models=offer.models,
             stages=self._stages.snapshot(),
         )
+        new = [one for one in offer.descriptions if self._told.get(one.reference) != one]
+        lacking = self._store.run(announce(report, new))
+        self._models.announced(offer.revision)
+        self._told = {one.reference: one for one in offer.descriptions if one.reference not in lacking}
+        return not lacking

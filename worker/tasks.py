@@ -7,8 +7,8 @@ import logging
 from celery import Celery
 
 from shared.errors import Overloaded
-from shared.manifest import NAME
 from shared.queue import DELIVER_TASK, DETECT_TASK
+from shared.reports import REFERENCE
 from worker.deliveries import Deliveries
 from worker.detect import Detector
 
@@ -19,8 +19,8 @@ def register(app: Celery, detector: Detector, deliveries: Deliveries | None) -> 
     """Bind the tasks to what they work with; called once by the composition root."""
 
     def detect(model: str) -> None:
-        # Whoever can write to the broker can send anything: only a name gets further.
-        if isinstance(model, str) and NAME.fullmatch(model):
+        # Whoever can write to the broker can send anything: only `name` or `name@version` gets further.
+        if isinstance(model, str) and REFERENCE.fullmatch(model):
             detector.detect(model)
         else:
             logger.warning("malformed token dropped")

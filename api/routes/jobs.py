@@ -117,7 +117,7 @@ async def _spec(state: State, submission: Submission) -> JobSpec:
         _check_webhook(request.webhook.url, settings.webhook_secret is not None, settings.webhook_http)
     return JobSpec(
         id=job_id(),
-        model=await state.model_named(request.model),
+        model=await state.reference(request.model),
         options=request.options,
         priority=request.priority,
         total=len(submission.sources),

@@ -1,21 +1,25 @@
-"""The models that workers serve."""
+"""The models that workers serve, with their versions, aliases, and what was refused."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api.offers import Offer, offers
 from api.openapi import JOB_ANSWERS
-from api.state import Shared
+from api.state import Shared, State
 from shared.errors import ModelNotFound
-from shared.schema import ServedModel, WorkerReport
-from shared.views import workers
+from shared.reports import Description, WorkerReport
+from shared.schema import rfc3339
+from shared.views import descriptions, fleet
 
 router = APIRouter(tags=["models"])
 
 
 class Serving(BaseModel):
-    """One live worker's way of running the model."""
+    """One live worker's way of running one version."""
 
     worker: str
     version: str
@@ -24,16 +28,43 @@ class Serving(BaseModel):
     max_batch: int
 
 
-class ModelView(BaseModel):
-    """A model: what it finds, the frame that it sees (pixels), and who serves it now."""
+class VersionView(BaseModel):
+    """A loaded version; `classes` is how many labels it knows."""
 
-    name: str
     version: str
     sha256: str
-    default: bool
-    labels: tuple[str, ...]
+    family: str
+    classes: int
     frame: dict[str, int]
+
+
+class Refused(BaseModel):
+    """What a live worker could not load, and since when; `version` is null where the aliases cannot be read."""
+
+    worker: str
+    version: str | None
+    reason: str
+    at: str
+
+
+class ModelView(BaseModel):
+    """A model: what it finds, the frame that it sees (pixels), and who serves it now.
+
+    `version`, `sha256`, `family`, `labels` and `frame` are those of the version that was asked for, else of the default
+    one; null while that is not loaded anywhere.
+    """
+
+    name: str
+    version: str | None
+    sha256: str | None
+    default: bool
+    family: str | None
+    labels: tuple[str, ...] | None
+    frame: dict[str, int] | None
+    aliases: dict[str, str]
+    versions: list[VersionView]
     workers: list[Serving]
+    refused: list[Refused]
 
 
 class ModelList(BaseModel):
@@ -44,39 +75,79 @@ class ModelList(BaseModel):
 
 @router.get("/models", response_model=ModelList)
 async def list_models(state: Shared) -> ModelList:
-    """Every model that a worker has served, with the live workers of each."""
-    live = await state.store.run(workers())
-    known = await state.known_models()
-    return ModelList(models=[_shown(model, live, state.settings.default_model) for model in known.values()])
+    """Every model that workers serve, with the live workers of each."""
+    seen = await state.store.run(fleet())
+    known = offers(seen)
+    return ModelList(models=await _shown(state, [(offer, offer.default) for offer in known.values()], seen.live))
 
 
 @router.get("/models/{name}", response_model=ModelView, responses={404: JOB_ANSWERS[404]})
 async def look(state: Shared, name: str) -> ModelView:
-    """One model."""
-    known = await state.known_models()
-    if name not in known:
-        raise ModelNotFound(f"No worker serves {name}; there are: {', '.join(known) or 'none yet'}.")
-    return _shown(known[name], await state.store.run(workers()), state.settings.default_model)
+    """One model, by `name`, or with the labels of a certain version by `name@version` or `name@alias`."""
+    seen = await state.store.run(fleet())
+    known = offers(seen)
+    plain, _, asked = name.partition("@")
+    offer = known.get(plain)
+    version = offer.version(asked) if offer and asked else (offer.default if offer else None)
+    if offer is None or (asked and version is None):
+        there = ", ".join(known if offer is None else (f"{plain}@{one}" for one in offer.versions))
+        raise ModelNotFound(f"No worker serves {name}; there are: {there or 'none yet'}.")
+    (shown,) = await _shown(state, [(offer, version)], seen.live)
+    return shown
 
 
-def _shown(model: ServedModel, live: list[WorkerReport], default: str) -> ModelView:
+async def _shown(
+    state: State, chosen: Sequence[tuple[Offer, str | None]], live: Sequence[WorkerReport]
+) -> list[ModelView]:
+    wanted = [f"{offer.name}@{version}" for offer, _ in chosen for version in offer.versions]
+    described = await state.store.run(descriptions(wanted))
+    return [_model(offer, version, described, live, state.settings.default_model) for offer, version in chosen]
+
+
+def _model(
+    offer: Offer,
+    version: str | None,
+    described: Mapping[str, Description],
+    live: Iterable[WorkerReport],
+    default_model: str,
+) -> ModelView:
+    own = [described[ref] for ref in (f"{offer.name}@{one}" for one in offer.versions) if ref in described]
+    shown = described.get(f"{offer.name}@{version}")
+    reports = list(live)
     return ModelView(
-        name=model.name,
-        version=model.version,
-        sha256=model.sha256,
-        default=model.name == default,
-        labels=model.labels,
-        frame={"width": model.frame[0], "height": model.frame[1]},
-        workers=[
-            Serving(
-                worker=report.worker,
-                version=served.version,
-                provider=served.provider,
-                precision=served.precision,
-                max_batch=served.max_batch,
+        name=offer.name,
+        version=version,
+        sha256=shown and shown.sha256,
+        default=offer.name == default_model,
+        family=shown and shown.family,
+        labels=shown and shown.labels,
+        frame=shown and _frame(shown),
+        aliases=dict(offer.aliases),
+        versions=[
+            VersionView(
+                version=one.version, sha256=one.sha256, family=one.family, classes=len(one.labels), frame=_frame(one)
             )
-            for report in live
-            for served in report.models
-            if served.name == model.name
+            for one in own
         ],
+        workers=list(_serving(offer.name, reports)),
+        refused=list(_refused(offer.name, reports)),
     )
+
+
+def _frame(one: Description) -> dict[str, int]:
+    return {"width": one.frame[0], "height": one.frame[1]}
+
+
+def _serving(name: str, live: Iterable[WorkerReport]) -> Iterator[Serving]:
+    for report in live:
+        for model in report.models:
+            for one in model.loaded if model.name == name else ():
+                yield Serving(worker=report.worker, **one.model_dump())
+
+
+def _refused(name: str, live: Iterable[WorkerReport]) -> Iterator[Refused]:
+    for report in live:
+        for model in report.models:
+            for one in model.refused if model.name == name else ():
+                at = rfc3339(one.at_ms) or ""
+                yield Refused(worker=report.worker, version=one.version, reason=one.reason, at=at)

@@ -29,7 +29,7 @@ async def ready(state: Shared, response: Response) -> dict[str, Any]:
     except Overloaded as error:
         response.status_code = 503
         return {"status": "not ready", "reason": error.detail}
-    serving = sum(served.name == default for report in live for served in report.models)
+    serving = sum(served.name == default and served.default is not None for report in live for served in report.models)
     if not serving:
         response.status_code = 503
         return {"status": "not ready", "reason": f"no live worker serves {default}", "workers": len(live)}

@@ -12,7 +12,8 @@ import redis
 import uvicorn
 
 from api.main import create_app
-from shared.schema import Claim, PictureResult, ServedModel, WorkerReport
+from shared.reports import Description, LoadedVersion, Refusal, ServedModel, WorkerReport
+from shared.schema import Claim, PictureResult
 from shared.settings import Settings
 from shared.steps import announce, claim, finish
 from shared.store import JobStore
@@ -65,19 +66,28 @@ class Worker:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    def announce(self, model: str = "m") -> None:
-        served = ServedModel(
-            name=model, version="1", sha256="0" * 64, labels=("dog", "cat"), frame=(416, 416), provider="cpu",
-            precision="fp32", max_batch=8,
-        )  # fmt: skip
+    def announce(
+        self,
+        model: str = "m",
+        versions: tuple[str, ...] = ("1",),
+        default: str | None = "1",
+        aliases: dict[str, str] | None = None,
+        refused: tuple[Refusal, ...] = (),
+        worker: str = "w1",
+    ) -> None:
+        loaded = tuple(LoadedVersion(version=v, provider="cpu", precision="fp32", max_batch=8) for v in versions)
+        served = ServedModel(name=model, default=default, aliases=aliases or {}, loaded=loaded, refused=refused)
         stages = {"infer_ms": {"counts": [0] * 14 + [1], "sum_ms": 40_000.0}}
-        self._store.run(
-            announce(
-                WorkerReport(
-                    worker="w1", host="h", pid=1, started_ms=1, progress_ms=1, busy=2, models=(served,), stages=stages
-                )
-            )
+        report = WorkerReport(
+            worker=worker, host="h", pid=1, started_ms=1, progress_ms=1, busy=2, models=(served,), stages=stages
         )
+        described = [
+            Description(
+                name=model, version=v, sha256=v[0] * 64, family="darknet", labels=("dog", "cat"), frame=(416, 416)
+            )
+            for v in versions
+        ]
+        self._store.run(announce(report, described))
 
     def take(self, most: int = 1) -> list[Claim]:
         return self._store.run(claim("m", most, 30))

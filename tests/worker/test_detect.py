@@ -20,11 +20,13 @@ from shared.steps import accept, cancel, claim, finish, hand_back
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, blob, view
 from tests.shared.store_samples import BY, good, spec
+from tests.worker.fake_models import OneModel
 from worker import detect
 from worker.batcher import Batcher, Frames
-from worker.detect import Detector, Limits, Served
+from worker.detect import Detector, Limits
 from worker.image import Decoder
 from worker.leases import Leases
+from worker.loading import Served
 from worker.output import Output
 
 MANIFEST = Manifest(
@@ -100,7 +102,7 @@ class Bench:
         served = Served(MANIFEST, self.batcher, "cpu", "fp32", 8)
         self.stages = observe.Stages()
         self.detector = Detector(
-            store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), {"m": served}, None, self.tokens,  # type: ignore[arg-type]
+            store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), OneModel(served), None, self.tokens,  # type: ignore[arg-type]
             self.stages, Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0),
         )  # fmt: skip
 
@@ -131,6 +133,7 @@ def test_a_picture_goes_from_bytes_to_boxes_in_its_own_pixels(bench: Bench) -> N
     assert (snapshot.view.model.version, snapshot.view.model.sha256) == ("7", "a" * 64)
     assert snapshot.view.results is not None
     (result,) = snapshot.view.results
+    assert result.version == "7"
     assert (result.id, result.image and (result.image.width, result.image.height)) == ("p0", (80, 60))
     assert result.detections is not None
     (found,) = result.detections
@@ -151,6 +154,16 @@ def test_a_token_without_work_or_of_a_foreign_model_does_nothing(bench: Bench) -
     bench.send(model="other")
     bench.detector.detect("other")
     assert bench.device.batches == []
+
+
+def test_a_job_that_is_bound_to_a_version_has_a_queue_of_its_own(bench: Bench) -> None:
+    bound, other = bench.send(model="m@7"), bench.send(model="m@8")
+    bench.detector.detect("m")
+    assert bench.seen(bound).view.status == "queued"
+    bench.detector.detect("m@7")
+    bench.detector.detect("m@8")
+    assert bench.seen(bound).view.status == "succeeded"
+    assert bench.seen(other).view.status == "queued"
 
 
 def test_a_bulk_job_is_taken_in_chunks_that_meet_in_the_batcher(bench: Bench) -> None:

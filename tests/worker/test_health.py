@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shared.schema import ServedModel, WorkerReport
+from shared.reports import LoadedVersion, ServedModel, WorkerReport
 from shared.views import Backlog
 from worker.health import STUCK_S, why_unhealthy
 
@@ -15,9 +15,8 @@ NOW_S = 10_000.0
 
 
 def report(progress_s: float, host: str = "here") -> WorkerReport:
-    served = ServedModel(
-        name="m", version="1", sha256="0" * 64, labels=(), frame=(1, 1), provider="cpu", precision="fp32", max_batch=1
-    )
+    loaded = LoadedVersion(version="1", provider="cpu", precision="fp32", max_batch=1)
+    served = ServedModel(name="m", default="1", loaded=(loaded,))
     return WorkerReport(
         worker="w", host=host, pid=1, started_ms=0, progress_ms=int(progress_s * 1000), busy=0, models=(served,)
     )
@@ -33,9 +32,15 @@ def report(progress_s: float, host: str = "here") -> WorkerReport:
     ],
 )
 def test_stuck_means_that_work_waits_and_nothing_is_finished(progress_s: float, oldest_s: float, healthy: bool) -> None:
-    behind = {"m": Backlog(1, 1, oldest_s)} if oldest_s else {}
-    reason = why_unhealthy([report(progress_s)], behind, "here", NOW_S)
-    assert (reason is None) == healthy
+    for reference in ("m", "m@1"):
+        behind = {reference: Backlog(1, 1, oldest_s)} if oldest_s else {}
+        reason = why_unhealthy([report(progress_s)], behind, "here", NOW_S)
+        assert (reason is None) == healthy
+
+
+def test_work_for_a_version_that_is_not_loaded_here_is_not_this_workers() -> None:
+    behind = {"m@2": Backlog(1, 1, STUCK_S + 1), "n": Backlog(1, 1, STUCK_S + 1)}
+    assert why_unhealthy([report(NOW_S - STUCK_S - 1)], behind, "here", NOW_S) is None
 
 
 def test_another_hosts_worker_does_not_count() -> None:

@@ -1,2 +1,0 @@
--- ARGV: prefix. Every model ever served, as JSON.
-return redis.call('HVALS', P .. 'models')

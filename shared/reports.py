@@ -1,0 +1,98 @@
+"""What workers say of themselves and of the models that they serve. Workers announce it, the API reads it.
+
+A *reference* is `name` (whichever version is the default) or `name@version`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from shared.manifest import NAME, VERSION
+from shared.schema import Strict
+
+REFERENCE = re.compile(f"{NAME.pattern}(@{VERSION.pattern})?")
+
+
+class LoadedVersion(Strict):
+    """One loaded and warmed version of a model, in one worker."""
+
+    version: str
+    provider: str
+    precision: str
+    max_batch: int
+
+
+class Refusal(Strict):
+    """What a worker could not load; it is tried again when its files change.
+
+    Attributes:
+        version: None where it is the aliases that cannot be read.
+        at_ms: epoch ms.
+    """
+
+    version: str | None
+    reason: str
+    at_ms: int
+
+
+class ServedModel(Strict):
+    """One model of one worker.
+
+    Attributes:
+        default: the version that answers where none is asked for; None while none could be loaded.
+        aliases: version by alias, of the loaded versions only: an alias moves when its new version is ready.
+        loaded: oldest version first; without those that are about to go.
+    """
+
+    name: str
+    default: str | None
+    aliases: dict[str, str] = Field(default_factory=dict)
+    loaded: tuple[LoadedVersion, ...]
+    refused: tuple[Refusal, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Of the loaded versions: `name@version` each."""
+        return tuple(f"{self.name}@{one.version}" for one in self.loaded)
+
+
+class Description(Strict):
+    """What a version is, whoever serves it. `frame` is width and height in pixels."""
+
+    name: str
+    version: str
+    sha256: str
+    family: str
+    labels: tuple[str, ...]
+    frame: tuple[int, int]
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+class WorkerReport(Strict):
+    """What a live worker announces every few seconds: itself, its models, and how it is getting on."""
+
+    worker: str
+    host: str
+    pid: int
+    started_ms: int
+    progress_ms: int
+    busy: int
+    models: tuple[ServedModel, ...]
+    stages: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All live workers, and for every model the last word of whichever worker spoke of it, alive or not."""
+
+    live: tuple[WorkerReport, ...]
+    heard: Mapping[str, ServedModel]

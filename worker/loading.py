@@ -1,0 +1,99 @@
+"""A version on disk -> a loaded, warmed model with its batcher. Knows how, not when."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from shared.manifest import Manifest
+from shared.reports import Description, LoadedVersion
+from worker.batcher import Batcher
+from worker.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A loaded, warmed model with its batcher, which holds the engine."""
+
+    manifest: Manifest
+    batcher: Batcher
+    provider: str
+    precision: str
+    max_batch: int
+
+    @property
+    def loaded(self) -> LoadedVersion:
+        """As it is announced."""
+        return LoadedVersion(
+            version=self.manifest.version, provider=self.provider, precision=self.precision, max_batch=self.max_batch
+        )
+
+    @cached_property
+    def description(self) -> Description:
+        """What it is, whoever serves it."""
+        described = self.manifest
+        return Description(
+            name=described.name,
+            version=described.version,
+            sha256=described.sha256,
+            family=described.family,
+            labels=described.labels,
+            frame=(described.frame.width, described.frame.height),
+        )
+
+
+class Load(Protocol):
+    """`Loader`, or a test's fake."""
+
+    def __call__(self, described: Manifest, path: Path, /) -> Served:
+        """Raises StartupError: the files are not what they should be, or cannot run here."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How this worker runs every model; the meaning of the fields is that of the settings.
+
+    Attributes:
+        capacity: frames that may wait for one model.
+    """
+
+    provider: str
+    precision: str
+    threads: int
+    device_id: int
+    max_batch: int
+    capacity: int
+
+    def __call__(self, described: Manifest, path: Path, /) -> Served:
+        """Check, load and warm one version. Raises StartupError."""
+        start = time.monotonic()
+        engine = Engine.load(
+            path,
+            described,
+            provider=self.provider,
+            precision=self.precision,
+            threads=self.threads,
+            device_id=self.device_id,
+        )
+        max_batch = min(self.max_batch, described.max_batch or self.max_batch)
+        engine.warm_up(max_batch)
+        logger.info(
+            "model ready",
+            extra={
+                "model": described.name,
+                "version": described.version,
+                "provider": engine.provider,
+                "precision": engine.precision,
+                "max_batch": max_batch,
+                "seconds": round(time.monotonic() - start, 2),
+            },
+        )
+        batcher = Batcher(engine.run, max_batch, self.capacity)
+        return Served(described, batcher, engine.provider, engine.precision, max_batch)
