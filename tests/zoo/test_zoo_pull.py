@@ -18,7 +18,7 @@ from shared import manifest
 from tests.zoo.zoo_random import layer_values, write_weights
 from tests.zoo.zoo_server import Reply, Server, serving
 from zoo import download, repository
-from zoo.catalog import Address, Entry, File, Package, Source
+from zoo.catalog import Address, Entry, Fetched, File, Package, Source
 from zoo.errors import CatalogError, PullError, RepositoryError
 from zoo.pull import pull
 from zoo.topologies import TOPOLOGIES
@@ -187,8 +187,36 @@ def test_two_pulls_at_once_are_refused(server: Server, weights: bytes, tmp_path:
         os.close(held)
 
 
+def test_labels_and_tree_come_with_the_weights(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = """[net]\nwidth=16\nheight=16\n[convolutional]\nfilters=16\nactivation=linear
+[region]\nclasses=3\nnum=2\nanchors=1,2,3,4\nsoftmax=1\ntree=data/little.tree\n"""
+    monkeypatch.setitem(TOPOLOGIES, "little", lambda: cfg)
+    made = write_weights(tmp_path / "w.weights", layer_values(cfg)).read_bytes()
+    names, tree = b"animal\ncat\ndog\n", b"a -1\nb 0\nc 0\n"
+    server.paths |= {"/a": Reply(made), "/n": Reply(names), "/t": Reply(tree)}
+    entry = Entry(
+        topology="little",
+        names=Fetched(**dict(file("little.names", names)), url=server.url("/n")),
+        tree=Fetched(**dict(file("little.tree", tree)), url=server.url("/t")),
+        licence="none",
+        weights=file("w.weights", made),
+        sources=(address(server, "/a"),),
+    )
+    models = tmp_path / "models"
+    got = pull("little", models, catalog={"little": entry})
+    assert got.labels == ("animal", "cat", "dog")
+    assert got.single_label
+    assert set(got.origin.files) == {"w.weights", "little.names", "little.tree"}
+    assert not list((models / ".downloads").iterdir())
+
+    server.paths["/t"] = Reply(b"a -1\nb 0\nc 1\n")
+    with pytest.raises(PullError, match=r"little\.tree cannot be had from .*: sha256 is"):
+        pull("little", tmp_path / "others", catalog={"little": entry})
+    assert manifest.names(tmp_path / "others") == []
+
+
 def test_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="yolov3, yolov3-tiny"):
+    with pytest.raises(CatalogError, match="yolov3, yolov3-openimages, yolov3-spp, yolov3-tiny"):
         pull("yolov99", tmp_path)
 
 
