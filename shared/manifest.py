@@ -31,6 +31,10 @@ ALIAS = re.compile(r"[a-z][a-z0-9._-]{0,62}")
 DEFAULT_ALIAS = "default"
 ALIASES_FILE = "aliases.json"
 
+LEAST_MATCHED = 0.95
+MOST_DRIFT = 0.02
+"""How far a variant may be from fp32 before `auto` passes it by; as `Agreement` measures it."""
+
 Interpolation = Literal["linear", "darknet"]
 Resize = Literal["stretch", "letterbox", "corner"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -77,6 +81,11 @@ class Agreement(_Frozen):
     detections: Annotated[int, Field(ge=0)]
     matched: Probability
     confidence_drift: Probability
+
+    @property
+    def close(self) -> bool:
+        """Whether `auto` may take the variant. Without a single detection nothing is known."""
+        return self.detections > 0 and self.matched >= LEAST_MATCHED and self.confidence_drift <= MOST_DRIFT
 
 
 class Variant(_Frozen):

@@ -1,8 +1,8 @@
 """Pictures on this disk -> detections on stdout, by the worker's own code and without any service. A composition root.
 
 Run as `python -m worker.local`: a `Request` as one JSON document on stdin, then one `PictureResult` a line on stdout,
-in the order of the pictures; or, with `frames_to`, the fitted frames in one `.npy` file. Exit codes as `worker.main`: 0,
-78 (EX_CONFIG) where trying again cannot help, 1 for other errors, each with one sentence on stderr. A picture that
+in the order of the pictures; or, with `frames_to`, the fitted frames in one `.npy` file. Exit codes as `worker.main`:
+0, 78 (EX_CONFIG) where trying again cannot help, 1 for other errors, each with one sentence on stderr. A picture that
 cannot be answered fails alone, except among frames.
 """
 
@@ -180,18 +180,24 @@ def write_frames(pictures: Pictures, paths: tuple[str, ...], target: Path) -> No
     """The frames of all pictures in one `.npy` file, written one by one, so that memory holds only one.
 
     Raises:
-        PictureError: a picture cannot be read or decoded.
-        StartupError: more than `MOST_FRAMES_BYTES` in all.
+        StartupError: a picture cannot be read or decoded, or the frames take more than `MOST_FRAMES_BYTES` in all.
     """
-    _, first, _ = pictures.frame(pictures.read(Path(paths[0])))
+    first = _frame(pictures, paths[0])
     if (whole := first.nbytes * len(paths)) > MOST_FRAMES_BYTES:
         raise StartupError(
             f"The frames would take {whole:,} bytes, more than {MOST_FRAMES_BYTES:,}: use fewer pictures."
         )
     out = np.lib.format.open_memmap(target, "w+", first.dtype, (len(paths), *first.shape))
     for index, path in enumerate(paths):
-        _, out[index], _ = pictures.frame(pictures.read(Path(path)))
+        out[index] = _frame(pictures, path)
     out.flush()
+
+
+def _frame(pictures: Pictures, path: str) -> Frames:
+    try:
+        return pictures.frame(pictures.read(Path(path)))[1]
+    except PictureError as error:
+        raise StartupError(f"{path}: {error.detail}") from None
 
 
 if __name__ == "__main__":

@@ -12,15 +12,11 @@ from typing import Literal, TypeAlias
 import onnxruntime
 
 from shared.errors import StartupError
-from shared.manifest import Agreement, Manifest
+from shared.manifest import Manifest
 from worker import hardware
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 Options: TypeAlias = dict[str, str]
-
-LEAST_MATCHED = 0.95
-MOST_DRIFT = 0.02
-"""How close a precision must come to fp32 before `auto` takes it; as `Agreement` measures it. See decision 7."""
 
 KEEPS_BF16 = frozenset({"darknet"})
 """Families whose conversion is made for bf16 arithmetic (decision 5), so that `auto` takes it without a measurement."""
@@ -159,11 +155,6 @@ def choices(provider: str, precision: str, manifest: Manifest, trial: bool = Fal
     return found
 
 
-def agrees(found: Agreement) -> bool:
-    """Whether a precision keeps the results well enough for `auto`. Without a single detection nothing is known."""
-    return found.detections > 0 and found.matched >= LEAST_MATCHED and found.confidence_drift <= MOST_DRIFT
-
-
 def _named(asked: str) -> Provider:
     if asked not in PROVIDERS:
         raise StartupError(f"There is no provider {asked}: use auto, {', '.join(PROVIDERS)}.")
@@ -201,7 +192,7 @@ def _known(provider: Provider, precision: Precision, manifest: Manifest) -> bool
         return False
     variant = next((one for kind, one in manifest.variants.items() if kind == precision), None)
     if variant is not None:
-        return agrees(variant.agreement)
+        return variant.agreement.close
     return precision == "bf16" and precision not in provider.files and manifest.family in KEEPS_BF16
 
 

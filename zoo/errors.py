@@ -28,6 +28,10 @@ class ContractError(ZooError):
     """An ONNX model that does not have the signature of `shared.manifest`."""
 
 
+class ForeignModelError(ZooError):
+    """Somebody else's ONNX file that is unsafe, damaged, of no known form, or does not fit what was said of it."""
+
+
 class RepositoryError(ZooError):
     """A model that cannot be written to the models folder."""
 
@@ -38,3 +42,7 @@ class CatalogError(ZooError):
 
 class PullError(ZooError):
     """No source of a model answered with the right bytes; the text lists each source and why it failed."""
+
+
+class PrecisionError(ZooError):
+    """A model that cannot be had in another precision, or pictures that do not do for that."""

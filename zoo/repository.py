@@ -11,14 +11,17 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Protocol
 
 import onnx
 from pydantic import ValidationError
 
 from shared import manifest
 from shared.errors import StartupError
-from shared.manifest import Manifest, Traits
+from shared.manifest import Agreement, Manifest, Traits, Variant
 from zoo.errors import ContractError, RepositoryError
 from zoo.graph import IMAGES
 
@@ -44,21 +47,95 @@ def install(
     if not manifest.NAME.fullmatch(name):
         raise RepositoryError(f"{name!r} is not a model name: use lower-case letters, digits, '.', '_' and '-'.")
     _check_signature(model, traits)
+    with _unfinished(models_dir, name) as folder:
+        sha256 = _write_model(folder / "model.onnx", model)
+        made = Manifest(name=name, version="1", sha256=sha256, **dict(traits))
+        return _existing(models_dir, made) or _publish(models_dir, folder, made)
+
+
+class Measured(Protocol):
+    """What `shared.manifest.Agreement` keeps of a comparison with fp32; see there."""
+
+    @property
+    def pictures(self) -> int: ...
+    @property
+    def detections(self) -> int: ...
+    @property
+    def matched(self) -> float: ...
+    @property
+    def confidence_drift(self) -> float: ...
+
+
+def install_variant(
+    models_dir: Path,
+    base: Manifest,
+    precision: Literal["fp16", "bf16", "int8"],
+    graph: Path | None,
+    measured: Measured,
+    preferred_on: str | None = None,
+) -> Manifest:
+    """Make a new version of a model that is there, with one more variant; what does not change is linked, not copied.
+
+    Args:
+        base: the version that the variant was made from; its other variants are kept.
+        graph: the variant's file; None where `model.onnx` itself runs in this precision.
+        measured: how the variant agrees with fp32.
+        preferred_on: the provider on which `auto` shall take this variant, if it agrees well enough.
+
+    Raises:
+        ContractError: the graph is not valid ONNX or has another signature than the model.
+        RepositoryError: the version is not there any more, or the folder cannot be written.
+    """
+    source, agreement = models_dir / base.name / base.version, Agreement.model_validate(measured, from_attributes=True)
+    others = {kind: one for kind, one in base.variants.items() if kind != precision}
+    wishes = {provider: wish for provider, wish in base.precision.items() if wish != precision}
+    if preferred_on and agreement.close:
+        wishes[preferred_on] = precision
+    with _unfinished(models_dir, base.name) as folder:
+        _link(source / "model.onnx", folder / "model.onnx")
+        for kind, one in others.items():
+            if one.sha256 != base.sha256:
+                _link(source / f"model.{kind}.onnx", folder / f"model.{kind}.onnx")
+        sha256 = base.sha256
+        if graph is not None:
+            model = onnx.load(graph)
+            _check_signature(model, base)
+            sha256 = _write_model(folder / f"model.{precision}.onnx", model)
+        variants = {**others, precision: Variant(sha256=sha256, agreement=agreement)}
+        made = base.model_copy(update={"variants": variants, "precision": wishes})
+        return _existing(models_dir, made) or _publish(models_dir, folder, made)
+
+
+@contextmanager
+def _unfinished(models_dir: Path, name: str) -> Iterator[Path]:
+    """A folder beside the model's versions, for `_publish` to rename; else it is gone at the end.
+
+    Raises:
+        RepositoryError: the folder cannot be written.
+    """
     folder = models_dir / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
         try:
-            sha256 = _write_model(unfinished / "model.onnx", model)
-            made = Manifest(name=name, version="1", sha256=sha256, **dict(traits))
-            return _existing(models_dir, made) or _publish(models_dir, unfinished, made)
+            yield unfinished
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
             if not any(folder.iterdir()):
                 folder.rmdir()
     except OSError as error:
         raise RepositoryError(f"{models_dir} cannot hold model {name}: {error.strerror or error}.") from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _check_signature(model: onnx.ModelProto, traits: Traits) -> None:

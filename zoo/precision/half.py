@@ -1,0 +1,111 @@
+"""A model -> the same with weights and features in fp16, for GPUs. Writes graphs; runs none.
+
+Only heavy operators and what lies between them change (`trunk`), so preprocessing, where 0..255 would lose its last
+digits in a division, and the decoding of boxes, where fp16 is coarser than a pixel, stay as they are; so do inputs and
+outputs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from zoo.errors import PrecisionError
+from zoo.precision.trunk import CALM, HEAVY, captured, trunk
+
+LARGEST = float(np.finfo(np.float16).max)
+_FEATURES_ONLY = frozenset({"Resize", "Upsample"})
+"""Their scales are float32 by the operator's own definition; only the first input follows the features."""
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in fp16. A node with a weight beyond fp16's range, 65504, stays in fp32.
+
+    Raises:
+        PrecisionError: nothing in the graph can run in fp16.
+    """
+    made = onnx.shape_inference.infer_shapes(model)
+    rewrite = _Rewrite(made.graph)
+    if not rewrite.chosen:
+        raise PrecisionError("The model has no convolution or matrix product that could run in fp16.")
+    rewrite.run()
+    return made
+
+
+class _Rewrite:
+    """One graph, changed in place. A value that both precisions use has two names: its own in fp32, another in fp16.
+
+    Attributes:
+        chosen: places of the nodes that will run in fp16.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._weights = {one.name: one for one in graph.initializer}
+        values = (*graph.input, *graph.output, *graph.value_info)
+        self._floats = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+        self._floats |= {one.name for one in graph.initializer if one.data_type == TensorProto.FLOAT}
+        inside = trunk(graph).inside
+        self.chosen = {
+            k
+            for k, node in enumerate(graph.node)
+            if (node.op_type in HEAVY or (k in inside and node.op_type in CALM)) and self._fits(node)
+        }
+        self._halved: set[str] = set()
+
+    def run(self) -> None:
+        graph = self._graph
+        full = {value.name for value in graph.output}
+        for k, node in enumerate(graph.node):
+            full.update(captured(node))
+            follow = self._features(node) if k in self.chosen else []
+            full.update(name for place, name in enumerate(node.input) if place not in follow)
+        nodes: list[onnx.NodeProto] = []
+        for k, node in enumerate(graph.node):
+            nodes += self._halve(node, full) if k in self.chosen else [node]
+        initializers = [one for one in graph.initializer if one.name in full]
+        initializers += [_half_weight(self._weights[name]) for name in sorted(self._halved & self._weights.keys())]
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]  # the lists own their entries
+        initializers = [onnx.TensorProto.FromString(one.SerializeToString()) for one in initializers]
+        del graph.node[:], graph.initializer[:], graph.value_info[:]
+        graph.node.extend(nodes)
+        graph.initializer.extend(initializers)
+
+    def _features(self, node: onnx.NodeProto) -> list[int]:
+        """Places of the inputs that follow the node's precision."""
+        count = 1 if node.op_type in _FEATURES_ONLY else len(node.input)
+        return [k for k in range(count) if node.input[k] in self._floats]
+
+    def _fits(self, node: onnx.NodeProto) -> bool:
+        if node.domain or any(name not in self._floats for name in node.output):
+            return False
+        held = (self._weights[node.input[k]] for k in self._features(node) if node.input[k] in self._weights)
+        return all(float(np.abs(numpy_helper.to_array(one)).max(initial=0)) <= LARGEST for one in held)
+
+    def _halve(self, node: onnx.NodeProto, full: set[str]) -> list[onnx.NodeProto]:
+        """The node in fp16, between the casts that its neighbours need."""
+        before = []
+        for k in self._features(node):
+            name = node.input[k]
+            if name not in self._halved and name not in self._weights:
+                before.append(_cast(name, _half(name), TensorProto.FLOAT16))
+            self._halved.add(name)
+            node.input[k] = _half(name)
+        after = [_cast(_half(name), name, TensorProto.FLOAT) for name in node.output if name in full]
+        for k, name in enumerate(node.output):
+            self._halved.add(name)
+            node.output[k] = _half(name)
+        return [*before, node, *after]
+
+
+def _half(name: str) -> str:
+    return f"{name}_fp16"
+
+
+def _half_weight(weight: TensorProto) -> TensorProto:
+    return numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), _half(weight.name))
+
+
+def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], f"cast_{target}", to=kind)

@@ -1,0 +1,91 @@
+"""A model and frames of typical pictures -> the same model with its convolutions in int8 (QDQ). The only module of the
+zoo that runs a model, and so the only one that may import ONNX Runtime; it decodes no pictures.
+
+Weights: int8, symmetric, per channel. Activations: uint8, asymmetric, by the smallest and largest value over the
+frames. Only what goes into a convolution is quantised, not what comes out of it: OpenVINO then runs convolution,
+activation and requantisation as one step. The first convolution and the last ones of each head keep their precision.
+Why, and what else was measured: decision 7.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import CalibrationDataReader
+
+from zoo.errors import PrecisionError
+from zoo.precision.trunk import trunk
+
+LEAST_FRAMES = 5
+"""Fewer say nothing about the range of a value. A few hundred of the kind that will be served are good."""
+
+
+def quantise(model: onnx.ModelProto, frames: NDArray[np.uint8 | np.float32]) -> onnx.ModelProto:
+    """A copy in int8.
+
+    Args:
+        frames: (N, H, W, 3) RGB, 0..255, of the model's input type; N at least `LEAST_FRAMES`.
+
+    Raises:
+        PrecisionError: too few frames, or no convolution between others.
+    """
+    if len(frames) < LEAST_FRAMES:
+        raise PrecisionError(
+            f"Calibration needs at least {LEAST_FRAMES} pictures, better hundreds; here are {len(frames)}."
+        )
+    chosen = convolutions(model.graph)
+    if not chosen:
+        raise PrecisionError("The model has no convolution between others, so int8 would change nothing.")
+    source = onnx.ModelProto()
+    source.CopyFrom(model)
+    # What the quantiser looks for; without it, it asks for a preparation that our graphs do not need.
+    source.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    with tempfile.TemporaryDirectory(prefix="spotter-int8-") as folder:
+        target = Path(folder) / "model.onnx"
+        quantize_static(
+            source,
+            str(target),
+            _Reader(frames),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_quantize=chosen,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={
+                "ActivationSymmetric": False,
+                "WeightSymmetric": True,
+                "OpTypesToExcludeOutputQuantization": ["Conv"],
+            },
+        )
+        made = onnx.load(target)
+    del made.metadata_props[:]
+    return made
+
+
+def convolutions(graph: onnx.GraphProto) -> list[str]:
+    """Names of the convolutions to quantise: with fixed weights, and with heavy operators before and after them."""
+    inside, weights = trunk(graph).inside, {one.name for one in graph.initializer}
+    return [
+        node.name
+        for k, node in enumerate(graph.node)
+        if k in inside and node.op_type == "Conv" and node.name and node.input[1] in weights
+    ]
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
+    """The frames one by one, so that calibration needs the memory of one."""
+
+    def __init__(self, frames: NDArray[np.uint8 | np.float32]) -> None:
+        self._frames: Iterator[NDArray[np.uint8 | np.float32]] = iter(frames)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8 | np.float32]] | None:
+        frame = next(self._frames, None)
+        return None if frame is None else {"images": frame[None]}
