@@ -10,7 +10,11 @@ import onnx
 import onnxruntime
 
 from tests.zoo.zoo_random import sections
-from zoo import darknet
+from zoo import cfg as syntax
+from zoo import darknet, layers
+from zoo.graph import Graph, Tensor
+from zoo.network import Network
+from zoo.weights import Weights
 
 
 def onnx_outputs(cfg: str, weights: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +31,13 @@ def onnx_outputs(cfg: str, weights: Path, images: np.ndarray) -> tuple[np.ndarra
 def opencv_outputs(cfg: str, weights: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same from `cv2.dnn.readNetFromDarknet`, one picture at a time. `thresh=0` keeps every score."""
     text = "\n".join(
-        "\n".join([f"[{kind}]", *(f"{key}={value}" for key, value in options.items()), "thresh=0" * (kind == "yolo")])
+        "\n".join(
+            [
+                f"[{kind}]",
+                *(f"{key}={value}" for key, value in options.items()),
+                "thresh=0" * (kind in ("yolo", "region")),
+            ]
+        )
         for kind, options in sections(cfg)
     )
     net = cv2.dnn.readNetFromDarknet(np.frombuffer(text.encode(), np.uint8), np.fromfile(weights, np.uint8))
@@ -60,3 +70,34 @@ def assert_same(found: tuple[np.ndarray, np.ndarray], reference: tuple[np.ndarra
     np.testing.assert_allclose(scores, their_scores, rtol=1e-4, atol=1e-5)
     extent = np.maximum(np.abs(their_boxes).max(axis=-1, keepdims=True), 0.1)
     np.testing.assert_allclose(boxes / extent, their_boxes / extent, rtol=0, atol=1e-4)
+
+
+def layer_output(cfg: str, weights: Path, images: np.ndarray) -> np.ndarray:
+    """What the last layer of a cfg without a head gives, float32 (N, C, H, W), in ONNX Runtime's CPU provider."""
+    first, *rest = syntax.parse(cfg)
+    graph = Graph()
+    height, width = first.number("height", 0), first.number("width", 0)
+    value = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
+    value = graph.add("Cast", value, to=int(onnx.TensorProto.FLOAT))
+    net = Network(graph, Weights(weights), width, height, Tensor(value, 3, height, width))
+    if rest[0].kind == "convolutional":
+        net.frame = value
+    else:
+        net.current = Tensor(graph.add("Mul", value, graph.reals(1 / 255)), 3, height, width)
+    for section in rest:
+        layers.emit(net, section)
+    net.weights.finish()
+    shape = [len(images), *net.current.shape]
+    model = graph.model(height=height, width=width, anchors=0, classes=0, interpolation="linear")
+    model.graph.ClearField("output")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(net.current.name, onnx.TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"images": images})[0])
+
+
+def assert_close(found: np.ndarray, reference: np.ndarray) -> None:
+    """Within 1e-4 relative; near zero within 1e-5 of the largest value."""
+    assert found.shape == reference.shape
+    assert np.ptp(reference) > 0, "the reference says nothing"
+    np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
