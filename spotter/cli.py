@@ -6,15 +6,15 @@ the local stack or the zoo still detects.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spotter import models_cli, show
+from spotter import measure_cli, models_cli, show
 from spotter.errors import SpotterClientError, SpotterUnreachable, StackError
 from spotter.models_cli import ModelsDir
 
@@ -22,6 +22,8 @@ DEFAULT_MODEL = "yolov3-tiny"
 FAILED, NO_SERVICE = 1, 2
 
 app = typer.Typer(name="spotter", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+models_cli.models.command()(measure_cli.optimise)
+models_cli.models.command()(measure_cli.check)
 app.add_typer(models_cli.models, name="models")
 
 
@@ -67,22 +69,38 @@ def detect(
     draw_to: Annotated[Path | None, typer.Option(help="Folder for annotated pictures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line instead of a table.")] = False,
     timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait for one job, in seconds.")] = 300,
+    local: Annotated[bool, typer.Option("--local", help="Run the model here, without a service.")] = False,
+    models_dir: ModelsDir = Path("models"),
 ) -> None:
-    """Find objects in pictures with a running service."""
-    from spotter.client import Spotter
-    from spotter.demo import write_drawn
-    from spotter.finding import find
+    """Find objects in pictures: with a running service, or with --local by this machine alone."""
+    findings: Sequence[show.Shown]
+    if local:
+        from spotter.local import Local, detect_and_draw
 
-    with Spotter(url) as service:
-        findings = list(find(service, pictures, timeout_s, model, threshold, draw_to is not None))
-        written = write_drawn(service, findings, draw_to) if draw_to else []
-    if as_json:
-        for finding in findings:
-            print(json.dumps({"picture": finding.name, "job": finding.job.id, **finding.picture.raw}))
+        here = Local(model or DEFAULT_MODEL, models_dir, os.environ, timeout_s)
+        outcomes, written = detect_and_draw(here, pictures, threshold, draw_to)
+        findings, lines = outcomes, [one.line() for one in outcomes]
+    else:
+        from spotter.client import Spotter
+        from spotter.demo import write_drawn
+        from spotter.finding import find
+
+        with Spotter(url) as service:
+            found = list(find(service, pictures, timeout_s, model, threshold, draw_to is not None))
+            written = write_drawn(service, found, draw_to) if draw_to else []
+        findings, lines = found, [one.line() for one in found]
+    _print(findings, lines if as_json else None, written)
+
+
+def _print(findings: Sequence[show.Shown], lines: Sequence[str] | None, written: Sequence[Path]) -> None:
+    """The findings as lines or as a table, what was written, and the failures; exit code 1 where there are some."""
+    if lines is not None:
+        for line in lines:
+            print(line)
     else:
         show.console().print(show.table(findings))
     for path in written:
-        print(f"Annotated picture: {path}", file=sys.stderr if as_json else sys.stdout)
+        print(f"Annotated picture: {path}", file=sys.stdout if lines is None else sys.stderr)
     failed = [finding for finding in findings if finding.picture.status != "succeeded"]
     for finding in failed:
         show.say(f"{finding.name}: {show.reason(finding)}")

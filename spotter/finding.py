@@ -5,6 +5,7 @@ Knows the SDK; prints nothing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ class Finding:
     name: str
     job: Job
     picture: Picture
+
+    def line(self) -> str:
+        """The finding as one JSON document without a line's end; `spotter.record` reads it."""
+        return json.dumps({"picture": self.name, "job": self.job.id, **self.picture.raw})
 
 
 def batches(names: Sequence[str]) -> Iterator[list[str]]:

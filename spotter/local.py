@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spotter.child import how_it_ended
+from spotter.client import is_address
 from spotter.errors import StackError
+from spotter.finding import drawn_path
 from spotter.job import Picture
 
 COMMAND = (sys.executable, "-P", "-m", "worker.local")
@@ -27,6 +29,10 @@ class Outcome:
 
     name: str
     picture: Picture
+
+    def line(self) -> str:
+        """The outcome as one JSON document without a line's end; `spotter.record` reads it."""
+        return json.dumps({"picture": self.name, **self.picture.raw})
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,29 @@ class Local:
         if words:
             sys.stderr.write(f"{words}\n")  # warnings, such as of a provider that could not take the model
         return done.stdout
+
+
+def detect_and_draw(
+    local: Local, pictures: Sequence[str], threshold: float | None, draw_to: Path | None
+) -> tuple[list[Outcome], list[Path]]:
+    """The outcomes, and the annotated pictures that were written into the folder, which is made when missing.
+
+    Raises:
+        StackError: the model cannot run, or a picture is not on this disk.
+        OSError: a picture is missing, or the folder cannot be made.
+    """
+    for name in pictures:
+        if is_address(name):
+            raise StackError(f"{name} is not on this disk: without a service only files are read.")
+        Path(name).stat()  # a missing file shows before the model is loaded, as with a service
+    taken: set[Path] = set()
+    drawn: list[Path] = []
+    if draw_to is not None:
+        draw_to.mkdir(parents=True, exist_ok=True)
+        drawn = [drawn_path(draw_to, name, taken) for name in pictures]
+    outcomes = local.detect(pictures, threshold=threshold, drawn=drawn)
+    succeeded = [one.picture.status == "succeeded" for one in outcomes]
+    return outcomes, [path for path, good in zip(drawn, succeeded, strict=False) if good]
 
 
 def _why(words: str, code: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,13 +13,22 @@ from rich.table import Table
 
 from spotter.child import Log
 from spotter.client import is_address
-from spotter.finding import Finding
+from spotter.job import Picture
 
 COLOURS = {"stack": "1", "valkey": "35", "api": "36", "worker": "32"}  # ANSI SGR; others are blue
 OTHER_COLOUR = "34"
 
 
-def table(findings: Iterable[Finding]) -> Table:
+class Shown(Protocol):
+    """One picture's outcome under the name that the user gave it, wherever it ran."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def picture(self) -> Picture: ...
+
+
+def table(findings: Iterable[Shown]) -> Table:
     """Picture, label, confidence in percent, box in pixels; a failed picture shows its reason."""
     shown = Table("picture", "label")
     shown.add_column("confidence", justify="right")
@@ -50,7 +59,7 @@ def rows(headings: Iterable[str], cells: Iterable[Iterable[str]]) -> Table:
     return shown
 
 
-def reason(finding: Finding) -> str:
+def reason(finding: Shown) -> str:
     """Why a picture has no result: its error, or the state in which its job ended."""
     error = finding.picture.error
     return f"{error.detail} ({error.code})" if error else f"the picture is {finding.picture.status}"

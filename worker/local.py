@@ -172,8 +172,14 @@ def answer(
     )
     size = ImageSize(width=placement.width, height=placement.height)
     return PictureResult(
-        index=index, status="succeeded", attempts=1, image=size, detections=found, timings=timings
-    )  # fmt: skip
+        index=index,
+        status="succeeded",
+        attempts=1,
+        version=engine.manifest.version,
+        image=size,
+        detections=found,
+        timings=timings,
+    )
 
 
 def write_frames(pictures: Pictures, paths: tuple[str, ...], target: Path) -> None:

@@ -19,14 +19,19 @@ _FEATURES_ONLY = frozenset({"Resize", "Upsample"})
 """Their scales are float32 by the operator's own definition; only the first input follows the features."""
 
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+def halve(model: onnx.ModelProto, emulated: bool = False) -> onnx.ModelProto:
     """A copy in fp16. A node with a weight beyond fp16's range, 65504, stays in fp32.
+
+    Args:
+        emulated: compute in fp32 and round every value to fp16, as a GPU stores it. A CPU, which has no fp16
+            arithmetic, shows with this what the variant does to the results, overflows among it; the variant itself
+            would run in fp32 there without a trace of them.
 
     Raises:
         PrecisionError: nothing in the graph can run in fp16.
     """
     made = onnx.shape_inference.infer_shapes(model)
-    rewrite = _Rewrite(made.graph)
+    rewrite = _Rewrite(made.graph, emulated)
     if not rewrite.chosen:
         raise PrecisionError("The model has no convolution or matrix product that could run in fp16.")
     rewrite.run()
@@ -40,8 +45,9 @@ class _Rewrite:
         chosen: places of the nodes that will run in fp16.
     """
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, emulated: bool) -> None:
         self._graph = graph
+        self._emulated = emulated
         self._weights = {one.name: one for one in graph.initializer}
         values = (*graph.input, *graph.output, *graph.value_info)
         self._floats = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
@@ -65,7 +71,7 @@ class _Rewrite:
         for k, node in enumerate(graph.node):
             nodes += self._halve(node, full) if k in self.chosen else [node]
         initializers = [one for one in graph.initializer if one.name in full]
-        initializers += [_half_weight(self._weights[name]) for name in sorted(self._halved & self._weights.keys())]
+        initializers += [self._half_weight(name) for name in sorted(self._halved & self._weights.keys())]
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]  # the lists own their entries
         initializers = [onnx.TensorProto.FromString(one.SerializeToString()) for one in initializers]
         del graph.node[:], graph.initializer[:], graph.value_info[:]
@@ -85,26 +91,39 @@ class _Rewrite:
 
     def _halve(self, node: onnx.NodeProto, full: set[str]) -> list[onnx.NodeProto]:
         """The node in fp16, between the casts that its neighbours need."""
-        before = []
+        before, after = [], []
         for k in self._features(node):
             name = node.input[k]
             if name not in self._halved and name not in self._weights:
-                before.append(_cast(name, _half(name), TensorProto.FLOAT16))
+                before += self._stored(name, _half(name))
             self._halved.add(name)
             node.input[k] = _half(name)
-        after = [_cast(_half(name), name, TensorProto.FLOAT) for name in node.output if name in full]
         for k, name in enumerate(node.output):
             self._halved.add(name)
             node.output[k] = _half(name)
+            if self._emulated:
+                node.output[k] = f"{name}_exact"
+                after += self._stored(f"{name}_exact", _half(name))
+            if name in full:
+                after.append(_cast(_half(name), name, TensorProto.FLOAT))
         return [*before, node, *after]
+
+    def _stored(self, source: str, target: str) -> list[onnx.NodeProto]:
+        """A value in fp16; emulated: in fp32 again, rounded."""
+        if not self._emulated:
+            return [_cast(source, target, TensorProto.FLOAT16)]
+        return [
+            _cast(source, f"{target}_stored", TensorProto.FLOAT16),
+            _cast(f"{target}_stored", target, TensorProto.FLOAT),
+        ]
+
+    def _half_weight(self, name: str) -> TensorProto:
+        rounded = numpy_helper.to_array(self._weights[name]).astype(np.float16)
+        return numpy_helper.from_array(rounded.astype(np.float32) if self._emulated else rounded, _half(name))
 
 
 def _half(name: str) -> str:
     return f"{name}_fp16"
-
-
-def _half_weight(weight: TensorProto) -> TensorProto:
-    return numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), _half(weight.name))
 
 
 def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:

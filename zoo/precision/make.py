@@ -26,6 +26,11 @@ def make(precision: str, model: Path, target: Path, frames: Path | None = None) 
     onnx.save(MAKERS[precision](onnx.load(model), frames), target)
 
 
+def emulate_half(model: Path, target: Path) -> None:
+    """Write a graph that shows on a CPU what fp16 does on a GPU; see `halve`. Not a variant: it is slower than fp32."""
+    onnx.save(halve(onnx.load(model), emulated=True), target)
+
+
 def _half(model: onnx.ModelProto, frames: Path | None) -> onnx.ModelProto:
     return halve(model)
 
