@@ -1,4 +1,7 @@
-"""Each darknet layer against OpenCV's importer, with random weights; and what is refused, with its line."""
+"""Each darknet layer against OpenCV's importer, with random weights; and what is refused, with its line.
+
+Against both forks of darknet: tests/reference/test_layers.py.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.zoo.zoo_numpy import forward
+from tests.zoo import zoo_cases
+from tests.zoo.zoo_numpy import forward, layer_outputs
 from tests.zoo.zoo_random import layer_values, write_weights
-from tests.zoo.zoo_run import assert_same, onnx_outputs, opencv_outputs, pictures
-from zoo import darknet
+from tests.zoo.zoo_run import assert_close, assert_same, layer_output, onnx_outputs, opencv_outputs, pictures
+from zoo import darknet, heads, layers
 from zoo.errors import CfgError
+from zoo.layers import activations
 
 CONV = "[convolutional] filters=8 size=3 stride=1 pad=1 batch_normalize=1 activation=leaky"
 HEAD = (
@@ -37,6 +42,9 @@ LAYERS = {
     "relu": [CONV.replace("leaky", "relu")],
     "logistic": [CONV.replace("leaky", "logistic")],
     "linear": [CONV.replace("leaky", "linear")],
+    "tanh": [CONV.replace("leaky", "tanh")],
+    "swish": [CONV.replace("leaky", "swish")],
+    "mish": [CONV.replace("leaky", "mish")],
     "maxpool 2/2": [CONV, "[maxpool] size=2 stride=2"],
     "maxpool 2/1": [CONV, "[maxpool] size=2 stride=1"],
     "maxpool 3/2": [CONV, "[maxpool] size=3 stride=2"],
@@ -50,13 +58,26 @@ LAYERS = {
     "route group": [CONV, "[route] layers=-1 groups=2 group_id=1"],
     "shortcut": [CONV, CONV, "[shortcut] from=-2 activation=linear"],
     "shortcut leaky": [CONV, CONV, "[shortcut] from=-2 activation=leaky"],
+    "shortcut mish": [CONV, CONV, "[shortcut] from=-2 activation=mish"],
+    "shortcut, fewer channels": [CONV.replace("filters=8", "filters=4"), CONV, "[shortcut] from=-2 activation=linear"],
+    "shortcut, more channels": [CONV.replace("filters=8", "filters=9"), CONV, "[shortcut] from=-2 activation=linear"],
+    "sam": [CONV, CONV, "[sam] from=-2"],
+    "squeeze and excite": [
+        CONV,
+        "[avgpool]",
+        "[convolutional] filters=3 size=1 activation=swish",
+        "[convolutional] filters=8 size=1 activation=logistic",
+        "[scale_channels] from=0",
+    ],
+    "dropout": [CONV, "[dropout] probability=0.5", CONV],
+    "reorg": [CONV.replace("stride=1", "stride=2"), "[upsample] stride=2", "[reorg] stride=2"],
 }
 
 
-@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
+@pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS.keys())
 @pytest.mark.parametrize("size", [(40, 28), (37, 31)], ids=["even", "odd"])
-def test_layer_equals_opencv(layers: list[str], size: tuple[int, int], tmp_path: Path) -> None:
-    cfg = network(*layers, width=size[0], height=size[1])
+def test_layer_equals_opencv(case: list[str], size: tuple[int, int], tmp_path: Path) -> None:
+    cfg = network(*case, width=size[0], height=size[1])
     weights = write_weights(tmp_path / "w.weights", layer_values(cfg))
     images = pictures(2, *size)
     assert_same(onnx_outputs(cfg, weights, images), opencv_outputs(cfg, weights, images))
@@ -73,14 +94,48 @@ ONLY_DARKNET = {
 }
 
 
-@pytest.mark.parametrize("layers", ONLY_DARKNET.values(), ids=ONLY_DARKNET.keys())
-def test_layer_equals_darknet_arithmetic(layers: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ONLY_DARKNET.values(), ids=ONLY_DARKNET.keys())
+def test_layer_equals_darknet_arithmetic(case: list[str], tmp_path: Path) -> None:
     for width, height in ((20, 14), (19, 15)):
-        cfg = network(*layers, width=width, height=height)
+        cfg = network(*case, width=width, height=height)
         values = layer_values(cfg)
         images = pictures(2, width, height)
         weights = write_weights(tmp_path / "w.weights", values)
         assert_same(onnx_outputs(cfg, weights, images), forward(cfg, values, images))
+
+
+@pytest.mark.parametrize("name", zoo_cases.UNKNOWN)
+def test_layer_that_no_fork_runs_equals_numpy(name: str, tmp_path: Path) -> None:
+    cfg = zoo_cases.network(*zoo_cases.UNKNOWN[name])
+    values = zoo_cases.values(name, cfg)
+    images = pictures(2, zoo_cases.WIDTH, zoo_cases.HEIGHT)
+    found = layer_output(cfg, zoo_cases.weights_file(name, values, tmp_path), images)
+    assert_close(found, layer_outputs(cfg, values, images)[-1])
+
+
+def test_every_layer_has_a_case_with_each_fork_that_knows_it() -> None:
+    kinds = {text.split()[0].strip("[]") for case in zoo_cases.ALEXEYAB.values() for text in case}
+    assert kinds == set(layers.LAYERS) - set(heads.HEADS)
+    named = {name.removeprefix("activation ") for name in (*zoo_cases.ALEXEYAB, *zoo_cases.UNKNOWN)}
+    assert named >= set(activations.ACTIVATIONS)
+
+
+def test_a_layer_may_share_the_weights_of_the_first(tmp_path: Path) -> None:
+    first = CONV.replace("filters=8", "filters=3")
+    cfg = network(first, first, f"{first} share_index=0")
+    values = layer_values(cfg)
+    images = pictures(2, 40, 28)
+    weights = write_weights(tmp_path / "w.weights", values)
+    assert_same(onnx_outputs(cfg, weights, images), forward(cfg, values, images))
+
+
+def test_options_of_training_are_ignored(tmp_path: Path) -> None:
+    cfg = network(CONV, "[dropout]", CONV)
+    weights = write_weights(tmp_path / "w.weights", layer_values(cfg))
+    options = "stopbackward=1 learning_rate=3 assisted_excitation=4000 angle=30 sway=1 stream=1"
+    extra = cfg.replace("[convolutional]", f"[convolutional]\n{options}".replace(" ", "\n"), 1)
+    extra = extra.replace("[dropout]", "[dropout]\ndropblock=1\nprobability=0.9\nonlyforward=1")
+    assert darknet.convert(extra, weights).model == darknet.convert(cfg, weights).model
 
 
 def test_scaled_upsample(tmp_path: Path) -> None:
@@ -168,7 +223,7 @@ def test_refused_layer_is_named_with_its_line(layer: str, reason: str, tmp_path:
 
 def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.weights").write_bytes(bytes(4 * 100_000))
-    for layers, reason in (
+    for text, reason in (
         (f"{CONV} [maxpool] size=2 stride=2 [route] layers=-1,-2", "joins layers of different sizes"),
         (f"{CONV} [maxpool] size=2 stride=2 [shortcut] from=-2,-1", "joins layers of different sizes"),
         (f"{CONV} [maxpool] stride_x=2 [shortcut] from=-2", "heights and widths differ by different factors"),
@@ -182,4 +237,4 @@ def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(CfgError, match=reason):
-            darknet.convert(network(layers, head=""), tmp_path / "w.weights")
+            darknet.convert(network(text, head=""), tmp_path / "w.weights")

@@ -80,7 +80,7 @@ def layer_output(cfg: str, weights: Path, images: np.ndarray) -> np.ndarray:
     value = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
     value = graph.add("Cast", value, to=int(onnx.TensorProto.FLOAT))
     net = Network(graph, Weights(weights), width, height, Tensor(value, 3, height, width))
-    if rest[0].kind == "convolutional":
+    if rest[0].kind == "convolutional" and rest[0].number("groups", 1) == 1:
         net.frame = value
     else:
         net.current = Tensor(graph.add("Mul", value, graph.reals(1 / 255)), 3, height, width)

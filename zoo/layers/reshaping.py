@@ -98,7 +98,7 @@ def activation(net: Network, section: Section) -> Tensor:
 
 def passed_on(net: Network, section: Section) -> Tensor:
     """[dropout] and [empty]: what the layer before gave. Darknet drops, and scales up the rest, in training only."""
-    return net.current
+    return Tensor(net.current.name, *net.current.shape)
 
 
 def _viewed(net: Network, value: str, as_: Tensor) -> Tensor:
