@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from api.changes import Changes
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
-from shared.errors import JobNotFound
+from shared.errors import JobNotFound, UnknownModel
 from shared.queue import Waker
 from shared.schema import INLINE_RESULTS
 from shared.settings import Settings
@@ -50,7 +50,12 @@ class State:
 
     async def reference(self, asked: str | None) -> str:
         """What a job that names `asked` waits for: `name` or `name@version`. Raises UnknownModel."""
-        return resolve(asked, self.settings.default_model, await self.known_models())
+        default = self.settings.default_model
+        try:
+            return resolve(asked, default, await self.known_models())
+        except UnknownModel:  # it may be new: look again before refusing
+            self._offers_at = -OFFERS_CACHE_S
+            return resolve(asked, default, await self.known_models())
 
 
 def _state(request: Request) -> State:

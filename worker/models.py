@@ -106,7 +106,7 @@ class Models:
     def leaving(self) -> bool:
         """Whether anything is on its way out."""
         with self._lock:
-            return bool(self._closing) or any(model.leaving for model in self._models.values())
+            return self._crowded()
 
     # -- for one thread
 
@@ -166,8 +166,11 @@ class Models:
             names = {name for name, model in self._models.items() if model.over and name not in self._required}
             for name in names:
                 del self._models[name]
-            for model in self._models.values() if ended else ():
-                model.refused = {version: one for version, one in model.refused.items() if not one.crowded}
+            if not self._crowded():
+                for model in self._models.values():
+                    again = {version: one for version, one in model.refused.items() if not one.crowded}
+                    self._revision += len(again) < len(model.refused)
+                    model.refused = again
         for slot in ended:
             slot.served.batcher.close(timeout_s)
             described = slot.served.manifest
@@ -182,6 +185,9 @@ class Models:
         until = time.monotonic() + timeout_s
         for slot in slots:
             slot.served.batcher.close(max(0.0, until - time.monotonic()))
+
+    def _crowded(self) -> bool:
+        return bool(self._closing) or any(model.leaving for model in self._models.values())
 
     def _look(self, model: Versions) -> OnDisk:
         """With the aliases as they were, where the file is damaged. Raises StartupError where there were none yet."""
@@ -252,9 +258,9 @@ class Models:
         reason = error.detail if isinstance(error, StartupError) else "An unforeseen error; the worker's log has it."
         found = {"model": model.name, "version": version, "reason": reason}
         logger.error("version refused", extra=found, exc_info=None if known else error)
-        crowded = self.leaving
         with self._lock:
-            model.refused = model.refused | {version: Refused(seen, self._refusal(version, reason), crowded)}
+            refused = Refused(seen, self._refusal(version, reason), self._crowded())
+            model.refused = model.refused | {version: refused}
             self._revision += 1
 
     def _refusal(self, version: str | None, reason: str) -> Refusal:

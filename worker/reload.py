@@ -40,6 +40,7 @@ class Reload:
     ) -> None:
         self._models, self._store, self._subscriptions, self._presence = models, store, subscriptions, presence
         self._every_s, self._close_s = every_s, close_s
+        self._revision = models.offer().revision
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reload", daemon=True)
 
@@ -64,12 +65,9 @@ class Reload:
 
     def once(self) -> None:
         """One look at everything. Raises StoreUnavailable."""
-        before = self._models.offer().revision
         waiting = self._store.run(backlog())
         self._models.refresh(asked(waiting), self._stopping.is_set)
         self._subscriptions.want(self._models.references)
-        if self._models.offer().revision != before:
-            self._presence.soon()
         if self._models.leaving:
             counters = self._store.run(stats())
             self._models.retire(open_jobs(counters))
@@ -77,6 +75,9 @@ class Reload:
             gone = self._models.close_unused(self._close_s)
             if gone.references or gone.names:
                 self._store.run(forget(gone.references, gone.names))
+        if self._models.offer().revision != self._revision:
+            self._revision = self._models.offer().revision
+            self._presence.soon()
 
 
 def asked(waiting: Mapping[str, Backlog]) -> dict[str, set[str]]:

@@ -51,7 +51,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Refused:
-    """What could not be loaded; tried again when its print changes or, if it was `crowded`, when others have gone."""
+    """What could not be loaded; tried again when its print changes or, if it was `crowded`, when none leaves."""
 
     seen: Print
     refusal: Refusal
