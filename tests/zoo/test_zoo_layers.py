@@ -115,7 +115,7 @@ def test_layer_that_no_fork_runs_equals_numpy(name: str, tmp_path: Path) -> None
 
 def test_every_layer_has_a_case_with_each_fork_that_knows_it() -> None:
     kinds = {text.split()[0].strip("[]") for case in zoo_cases.ALEXEYAB.values() for text in case}
-    assert kinds == set(layers.LAYERS) - set(heads.HEADS)
+    assert kinds == set(layers.LAYERS) - set(heads.HEADS) - {"cost", "contrastive"}
     named = {name.removeprefix("activation ") for name in (*zoo_cases.ALEXEYAB, *zoo_cases.UNKNOWN)}
     assert named >= set(activations.ACTIVATIONS)
 
@@ -135,6 +135,7 @@ def test_options_of_training_are_ignored(tmp_path: Path) -> None:
     options = "stopbackward=1 learning_rate=3 assisted_excitation=4000 angle=30 sway=1 stream=1"
     extra = cfg.replace("[convolutional]", f"[convolutional]\n{options}".replace(" ", "\n"), 1)
     extra = extra.replace("[dropout]", "[dropout]\ndropblock=1\nprobability=0.9\nonlyforward=1")
+    extra += "\n[cost]\ntype=sse\n[route]\nlayers=0\n[contrastive]\nyolo_layer=-3\nclasses=3"
     assert darknet.convert(extra, weights).model == darknet.convert(cfg, weights).model
 
 
@@ -166,7 +167,6 @@ REFUSED = {
     "[lstm]": "[lstm] is not a supported layer: it remembers earlier frames",
     "[conv_lstm]": "[conv_lstm] is not a supported layer: it remembers earlier frames",
     "[detection]": "[detection] is not a supported layer: it is the head of YOLOv1",
-    "[cost]": "[cost] is not a supported layer: it compares with the truth",
     "[softmax]": "[softmax] is not a supported layer: it is the end of a classifier",
     "[convolutional]\nactivation=normalize_channels": "activation=normalize_channels is not supported; supported are",
     "[convolutional]\nxnor=1": "xnor=1 is not supported: binary weights and inputs",
@@ -230,6 +230,7 @@ def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (f"{CONV} {CONV} [sam] from=-2 [maxpool] size=2 stride=2 [sam] from=0", "of different shapes"),
         (f"{CONV.replace('stride=1', 'stride=2 antialiasing=1')} {CONV} [route] layers=0", "whose antialiased output"),
         (f"{HEAD} [route] layers=-1", "which is a detection head"),
+        (f"{CONV} [cost] type=sse [route] layers=-1", "which gives something in training alone"),
         (f"{CONV}", "no detection head"),
         (
             f"{HEAD} [route] layers=-2 {HEAD.replace('classes=3', 'classes=2').replace('=16', '=14')}",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from zoo import heads
 from zoo.cfg import Section
 from zoo.graph import Tensor
-from zoo.layers import convolutional, joining, pooling, reshaping
+from zoo.layers import convolutional, joining, options, pooling, reshaping
 from zoo.network import Network
 
 Emitter = Callable[[Network, Section], Tensor | None]
@@ -34,6 +34,8 @@ LAYERS: dict[str, Emitter] = {
     "activation": reshaping.activation,
     "dropout": reshaping.passed_on,
     "empty": reshaping.passed_on,
+    "cost": reshaping.compared,
+    "contrastive": reshaping.compared,
     **heads.HEADS,
 }
 
@@ -50,8 +52,6 @@ REFUSED: dict[str, str] = {
     "detection": "it is the head of YOLOv1, whose networks are not converted",
     "local": "it is a layer of YOLOv1, whose networks are not converted",
     "crop": "it is a layer of YOLOv1 and of classifiers, which are not converted",
-    "cost": "it compares with the truth in training; remove it where a detection head stands before it",
-    "contrastive": "it compares objects in training; remove it",
     "softmax": "it is the end of a classifier",
     "normalization": "it is a layer of classifiers, which are not converted",
     "deconvolutional": _NO_DETECTOR,
@@ -60,23 +60,6 @@ REFUSED: dict[str, str] = {
     "logistic": _NO_DETECTOR,
 }
 """Layers that darknet knows and that are not converted: why."""
-
-_DEFORMED = {"sway", "rotate", "stretch", "stretch_sway", "angle"}
-
-TRAINING: dict[str, set[str]] = {
-    "convolutional": _DEFORMED | {"assisted_excitation", "bin_output", "dot", "grad_centr", "reverse"},
-    "dropout": {"probability", "dropblock", "dropblock_size_rel", "dropblock_size_abs"},
-}
-"""Options that change training alone, by layer."""
-
-TRAINING_EVERYWHERE = {"clip", "learning_rate", "train_only_bn", "burnin_update", "dont_update", "stopbackward"} | {
-    "onlyforward",
-    "dontsave",
-    "smooth",
-    "stream",
-    "wait_stream",
-}
-"""The same for every layer; the last two place work on a GPU."""
 
 
 def emit(net: Network, section: Section) -> None:
@@ -91,19 +74,7 @@ def emit(net: Network, section: Section) -> None:
         reason = REFUSED.get(section.kind, f"supported are {', '.join(sorted(LAYERS))}")
         raise section.error(f"is not a supported layer: {reason}")
     output = emitter(net, section)
-    if section.kind not in heads.HEADS:
-        _check_options(section)
+    options.check(section)
     net.outputs.append(output)
     if output is not None:
         net.current = output
-
-
-def _check_options(section: Section) -> None:
-    """Raise CfgError for an option that no emitter has asked for and that is not known to be of training alone.
-
-    Darknet prints `Unused field` for it and goes on; but it may belong to a fork in which it changes what is computed.
-    """
-    known = TRAINING_EVERYWHERE | TRAINING.get(section.kind, set())
-    unknown = [key for key in section.unread() if key not in known]
-    if unknown:
-        raise section.error(f"{unknown[0]}= is not a known option: remove it if darknet does not use it either")

@@ -101,6 +101,11 @@ def passed_on(net: Network, section: Section) -> Tensor:
     return Tensor(net.current.name, *net.current.shape)
 
 
+def compared(net: Network, section: Section) -> Tensor:
+    """[cost] and [contrastive]: they compare with the truth in training, and give nothing otherwise."""
+    return Tensor(net.current.name, *net.current.shape, refused="which gives something in training alone")
+
+
 def _viewed(net: Network, value: str, as_: Tensor) -> Tensor:
     """The same values in the same order, in another shape."""
     return Tensor(net.graph.add("Reshape", value, net.graph.integers(0, *as_.shape)), *as_.shape)
