@@ -1,12 +1,19 @@
-"""Topologies are those of the darknet distribution, and of what is published of the others."""
+"""Topologies are those of the darknet distribution and of what is published; whole networks equal OpenCV's.
+
+Against darknet itself, and YOLO9000: `tests/reference/test_heads.py`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.reference import networks
+from tests.zoo.zoo_heads import outputs
 from tests.zoo.zoo_random import sections
+from tests.zoo.zoo_run import assert_same, opencv_outputs
 from zoo import cfg
 from zoo.cfg import Section
 from zoo.topologies import TOPOLOGIES
@@ -94,3 +101,19 @@ def values(text: str) -> int:
             before *= int(said["stride"]) ** 2
         channels.append(before)
     return total
+
+
+@pytest.mark.parametrize("name", ["yolov2", "yolov3", "yolov3-spp", "yolov3-openimages", "yolov4", "yolov4-tiny"])
+def test_whole_network_equals_opencv(name: str, tmp_path: Path) -> None:
+    text = networks.whole(name)
+    weights = networks.write_weights(tmp_path / "w.weights", text)
+    images = networks.frame(text)
+    found = outputs(text, weights, images, as_written=True)
+    boxes, scores = opencv_outputs(text, weights, images)
+    if "[region]" in text:
+        suppressed = scores == 0  # by OpenCV's layer itself, at an overlap of 0.4
+        assert suppressed.mean() < 0.5
+        scores = np.where(suppressed, found["scores"], scores)
+    assert np.ptp(scores) > 0.2, "the random network must say something"
+    assert_same((found["boxes"], found["scores"]), (boxes, scores))
+    weights.unlink()  # up to 260 MB, and pytest keeps the folders of three runs
