@@ -107,7 +107,7 @@ def _notes(made: optimising.Optimised, precision: str) -> list[str]:
         )
     else:
         notes.append(
-            f"precision auto stays with the one it takes: as fast, or nearly. SPOTTER_PRECISION={precision} takes this one."
+            f"precision auto stays as it is, and is as fast, or nearly. SPOTTER_PRECISION={precision} takes this one."
         )
     if precision == "int8" and not made.split:
         notes.append(

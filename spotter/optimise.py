@@ -24,7 +24,7 @@ MOST_PICTURES = 500
 ENOUGH_TO_SPLIT = 20
 """From so many on, every fourth picture is kept from the calibration, and the comparison sees only those."""
 RUNS, ROUNDS = 30, 3
-"""Timed runs of each precision, at least, and in how many turns. The fastest one counts: what slows a run down is not the
+"""Timed runs of each precision, at least, and in how many turns. The fastest one counts: what slows a run is not its
 precision."""
 WORTH = 1.1
 """`auto` shall take int8 where it is so many times as fast as what it takes now."""

@@ -35,6 +35,8 @@ def halve(model: onnx.ModelProto, emulated: bool = False) -> onnx.ModelProto:
     if not rewrite.chosen:
         raise PrecisionError("The model has no convolution or matrix product that could run in fp16.")
     rewrite.run()
+    del made.graph.output[:]  # inference may have closed sizes that the signature leaves open
+    made.graph.output.extend(model.graph.output)
     return made
 
 
