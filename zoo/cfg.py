@@ -7,6 +7,7 @@ names of layers (`[conv]`) become the long ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -84,11 +85,14 @@ class Section:
             raise self.error(f"{key}={self.options[key]} is not a list of whole numbers") from None
 
     def reals(self, key: str) -> list[float]:
-        """A comma-separated list of numbers; empty where the option is missing. Raises CfgError."""
+        """A comma-separated list of finite numbers; empty where the option is missing. Raises CfgError."""
         try:
-            return [float(part) for part in self._parts(key)]
+            values = [float(part) for part in self._parts(key)]
         except ValueError:
             raise self.error(f"{key}={self.options[key]} is not a list of numbers") from None
+        if not all(map(math.isfinite, values)):
+            raise self.error(f"{key}={self.options[key]} is not a list of finite numbers")
+        return values
 
     def word(self, key: str, default: str) -> str:
         """A text option."""

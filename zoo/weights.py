@@ -10,6 +10,7 @@ Both are refused here. A backbone cut off to start training from (`darknet parti
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ class Weights:
         Raises:
             WeightsError: the file ends before.
         """
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         end = self._next + count
         if end > len(self._values):
             raise WeightsError(

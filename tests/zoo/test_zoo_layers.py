@@ -204,6 +204,8 @@ REFUSED = {
     "[upsample]\nstride=0": "stride=0 leaves nothing",
     "[upsample]\nstride=-3": "stride=3 does not divide",
     "[upsample]\nscale=big": "not a list of numbers",
+    "[upsample]\nscale=nan": "not a list of finite numbers",
+    "[upsample]\nscale=1,2": "scale takes one number",
     "[reorg]\nstride=2": "needs a multiple of 4 channels",
     "[reorg]\nextra=5": "extra= is not supported",
     "[reorg3d]\nstride=3": "stride=3 does not divide",
@@ -232,6 +234,7 @@ def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (f"{HEAD} [route] layers=-1", "which is a detection head"),
         (f"{CONV} [cost] type=sse [route] layers=-1", "which gives something in training alone"),
         (f"{CONV}", "no detection head"),
+        ("[upsample] stride=64 [upsample] stride=64", "gives 3 x 114688 x 163840 values: more than can be run"),
         (
             f"{HEAD} [route] layers=-2 {HEAD.replace('classes=3', 'classes=2').replace('=16', '=14')}",
             "different numbers",

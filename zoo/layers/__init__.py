@@ -6,6 +6,7 @@ and returns its output tensor; None for a head. Names, defaults and paddings are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from zoo import heads
@@ -42,6 +43,9 @@ LAYERS: dict[str, Emitter] = {
 _MEMORY = "it remembers earlier frames, and the pictures of a job have no order"
 _NO_DETECTOR = "no detector with boxes and scores has it"
 
+MAX_VALUES = 1 << 28
+"""Of one layer for one frame: 1 GB."""
+
 REFUSED: dict[str, str] = {
     "crnn": _MEMORY,
     "rnn": _MEMORY,
@@ -75,6 +79,8 @@ def emit(net: Network, section: Section) -> None:
         raise section.error(f"is not a supported layer: {reason}")
     output = emitter(net, section)
     options.check(section)
+    if output is not None and math.prod(output.shape) > MAX_VALUES:
+        raise section.error(f"gives {output.channels} x {output.height} x {output.width} values: more than can be run")
     net.outputs.append(output)
     if output is not None:
         net.current = output
