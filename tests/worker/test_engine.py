@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,15 @@ import onnxruntime
 import pytest
 
 from shared.errors import InferenceFailed, StartupError
+from shared.manifest import Manifest
 from tests.worker.tiny_onnx import SIDE, brightness, manifest
 from worker import hardware
 from worker.engine import Engine
 from worker.providers import PROVIDERS
 
+needs_openvino = pytest.mark.skipif(
+    not PROVIDERS["openvino"].available(), reason="this ONNX Runtime has no OpenVINO provider"
+)
 HERE = [name for name, provider in PROVIDERS.items() if provider.available()]
 
 
@@ -52,7 +58,7 @@ def test_auto_precision_is_the_manifest_s_word_for_the_provider(model: Path) -> 
     assert Engine.load(model, told, "auto", "auto", threads=1).precision == "fp32"
 
 
-@pytest.mark.skipif("openvino" not in HERE, reason="this ONNX Runtime has no OpenVINO provider")
+@needs_openvino
 @pytest.mark.parametrize("has", [True, False])
 def test_openvino_takes_bf16_only_where_the_cpu_has_it(model: Path, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "has_bf16", lambda: has)
@@ -148,6 +154,82 @@ def test_float_frames_where_the_interpolation_is_darknet_s(tmp_path: Path) -> No
     loaded.warm_up(2)
     half = np.full((1, SIDE, SIDE, 3), 127.5, np.float32)
     assert loaded.run(half).scores[0, 0, 0] == pytest.approx(0.5)
+
+
+@pytest.fixture
+def varied(model: Path) -> tuple[Path, Manifest]:
+    """The model, and an int8 variant of it that can be told apart: it is twice as bright."""
+    other = onnx.load(model)
+    for tensor in other.graph.initializer:
+        if tensor.name == "scale":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(2 / 255, np.float32), "scale"))
+    path = model.with_name("model.int8.onnx")
+    onnx.save(other, path)
+    agreement = {"pictures": 1, "detections": 1, "matched": 1, "confidence_drift": 0}
+    variant = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "agreement": agreement}
+    return path, manifest(model, variants={"int8": variant})
+
+
+@pytest.mark.parametrize(("precision", "light"), [("fp32", 0.2), ("int8", 0.4), ("auto", 0.2)])
+def test_a_variant_has_a_file_of_its_own(
+    varied: tuple[Path, Manifest], model: Path, precision: str, light: float
+) -> None:
+    loaded = Engine.load(model, varied[1], "cpu", precision, threads=1)
+    assert loaded.precision == ("fp32" if precision == "auto" else precision)
+    assert loaded.run(frames(51)).scores[0, 0, 0] == pytest.approx(light)
+
+
+def test_another_file_than_the_variant_s_is_refused(varied: tuple[Path, Manifest], model: Path) -> None:
+    path, told = varied
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(StartupError, match=r"model\.int8\.onnx is not the file"):
+        Engine.load(model, told, "cpu", "int8", threads=1)
+    assert Engine.load(model, told, "cpu", "fp32", threads=1).precision == "fp32"
+    path.unlink()
+    with pytest.raises(StartupError, match=r"model\.int8\.onnx cannot be read"):
+        Engine.load(model, told, "cpu", "int8", threads=1)
+
+
+def test_a_trial_runs_before_it_is_in_the_manifest(varied: tuple[Path, Manifest], model: Path) -> None:
+    loaded = Engine.load(model, manifest(model), "cpu", "int8", threads=1, trial=varied[0])
+    assert loaded.run(frames(51)).scores[0, 0, 0] == pytest.approx(0.4)
+
+
+def hardmax(path: Path) -> Path:
+    """The model with its scores rounded to one of them: an operator that OpenVINO does not have."""
+    changed = onnx.load(path)
+    for node in changed.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["soft" if name == "scores" else name for name in names]
+    changed.graph.node.append(onnx.helper.make_node("Hardmax", ["soft"], ["scores"]))
+    onnx.checker.check_model(changed)
+    onnx.save(changed, path)
+    return path
+
+
+@needs_openvino
+def test_auto_hands_on_what_openvino_cannot_run_and_says_so(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = hardmax(model)
+    with caplog.at_level(logging.WARNING, "worker.engine"):
+        loaded = Engine.load(path, manifest(path), "auto", "auto", threads=1)
+    assert (loaded.provider, loaded.precision) == ("cpu", "fp32")
+    assert loaded.run(frames(51)).scores[0, 0].tolist() == [0, 1]
+    assert "brightness@1 goes to the next provider" in caplog.text
+
+
+@needs_openvino
+def test_openvino_by_name_hands_nothing_on(model: Path) -> None:
+    path = hardmax(model)
+    with pytest.raises(StartupError, match="cannot be loaded on openvino"):
+        Engine.load(path, manifest(path), "openvino", "auto", threads=1)
+
+
+@needs_openvino
+def test_auto_hands_on_nothing_that_is_wrong_for_every_provider(model: Path) -> None:
+    told = manifest(model)
+    model.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(StartupError, match="is not the file"):
+        Engine.load(model, told, "auto", "auto", threads=1)
 
 
 def test_a_failed_run_is_inference_failed(model: Path) -> None:
