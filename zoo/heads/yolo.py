@@ -20,7 +20,7 @@ def yolo(net: Network, section: Section) -> None:
     """
     graph, source = net.graph, net.current
     classes = section.number("classes", 20, low=1)
-    new = section.number("new_coords", 0)
+    new = section.number("new_coords", 0, high=1)
     boxes = anchors.chosen(section)
     row = anchors.by_row(graph, anchors.planes(net, section, len(boxes), 5, classes))
     centre, size, objectness, probability = graph.split(row, (2, 2, 1, classes), axis=3)
