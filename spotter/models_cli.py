@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from spotter.errors import StackError
 models = typer.Typer(no_args_is_help=True, help="Models on this machine.")
 
 ModelsDir = Annotated[Path, typer.Option(envvar="SPOTTER_MODELS_DIR", help="Model repository.")]
+Resize = Literal["stretch", "letterbox", "corner"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the repository.")]
 
 
@@ -30,6 +31,46 @@ def pull(
 
         made = bring(name, models_dir, console=show.console(sys.stderr))
     _say(f"Model {made.name}, version {made.version}, is in {models_dir}")
+
+
+@models.command("import")
+def import_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the model shall be called here.")],
+    cfg: Annotated[Path | None, typer.Option(help="Darknet: the network's .cfg.")] = None,
+    topology: Annotated[str | None, typer.Option(help="Darknet: a network by name, in place of a cfg.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Darknet: the .weights.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Darknet: the .data, which names the labels.")] = None,
+    tree: Annotated[Path | None, typer.Option(help="Darknet: the label tree, if it is not beside the cfg.")] = None,
+    interpolation: Annotated[Literal["linear", "darknet"], typer.Option(help="Darknet: how to scale.")] = "linear",
+    onnx: Annotated[Path | None, typer.Option(help="A detector of another system.")] = None,
+    head: Annotated[str | None, typer.Option(help="ONNX: its kind, if it is not recognised.")] = None,
+    names: Annotated[Path | None, typer.Option(help="Labels, one a line, in the order of the classes.")] = None,
+    frame: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the network's input.")] = None,
+    resize: Annotated[Resize | None, typer.Option(help="How pictures are fitted into it.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Smallest confidence by default.")] = None,
+    iou: Annotated[float | None, typer.Option(min=0, max=1, help="Overlap in one label, at most, by default.")] = None,
+    licence: Annotated[str, typer.Option(help="Whose it is, in your words.")] = "not stated",
+    models_dir: ModelsDir = Path("models"),
+) -> None:
+    """Take a model of your own: darknet (--cfg, --weights) or ONNX (--onnx). It becomes the next version of NAME."""
+    darknet = {"--cfg": cfg, "--topology": topology, "--weights": weights, "--data": data, "--tree": tree}
+    given = [option for option, value in darknet.items() if value is not None]
+    if onnx is not None and given:
+        raise StackError(f"{given[0]} is for darknet models, --onnx for those of other systems: give one of them.")
+    with _zoo_errors():
+        from zoo import intake
+
+        wishes = intake.Wishes(names, intake.frame(frame) if frame else None, resize, threshold, iou, licence)
+        if onnx is not None:
+            made = intake.import_onnx(models_dir, name, onnx, head, wishes)
+        elif weights is not None:
+            files = intake.DarknetFiles(weights, cfg, topology, data, tree, interpolation)
+            made = intake.import_darknet(models_dir, name, files, wishes)
+        else:
+            raise StackError("Give --weights and --cfg for a darknet model, or --onnx for one of another system.")
+    size = f"{made.frame.width} x {made.frame.height}"
+    _say(f"Model {name}, version {made.version}, is in {models_dir}: {made.family}, {len(made.labels)} labels, {size}")
+    _say(f"See whether it is right: spotter detect --local --model {name} PICTURE")
 
 
 @models.command("list")

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from spotter.cli import app, main
-from tests.zoo.test_zoo_repository import converted, install
+from tests.zoo.test_zoo_repository import CFG, converted, install
+from tests.zoo.zoo_random import layer_values, write_weights
 
 
 @pytest.fixture
@@ -64,6 +65,21 @@ def test_a_version_is_deleted_only_when_asked_twice(models: Path) -> None:
     assert list((models / "m/2").iterdir()) == []
 
 
+def test_an_own_model_is_imported_and_shown(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.cfg").write_text(CFG)
+    (tmp_path / "m.names").write_text("left\nright\n")
+    weights = write_weights(tmp_path / "m.weights", layer_values(CFG))
+    files = ("--cfg", str(tmp_path / "m.cfg"), "--weights", str(weights), "--names", str(tmp_path / "m.names"))
+    result = run(models, "import", "own", *files, "--threshold", "0.5", "--frame", "32x64", "--resize", "letterbox")
+    assert result.exit_code == 0, result.output
+    assert "Model own, version 1, is in" in result.stderr
+    rows = dict(row for row in cells(run(models, "show", "own")) if len(row) == 2)
+    assert rows["labels"] == "2: left, right"
+    assert rows["frame"] == "32 x 64, letterbox, padded with grey 127.5, linear"
+    assert rows["thresholds"] == "confidence 0.5, overlap 0.45"
+    assert "version 2" in run(models, "import", "own", *files).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -75,6 +91,11 @@ def test_a_version_is_deleted_only_when_asked_twice(models: Path) -> None:
         (("alias", "m", "stable", "9"), "No version 9 of m"),
         (("rm", "-y", "m@"), "No version  of m"),
         (("rm", "-y", "other"), "No model other"),
+        (("import", "own"), "Give --weights and --cfg"),
+        (("import", "own", "--cfg", "x", "--onnx", "y"), "--cfg is for darknet models"),
+        (("import", "own", "--onnx", "none.onnx"), "none.onnx cannot be read"),
+        (("import", "own", "--weights", "none"), "Give either a cfg file or the name of a topology"),
+        (("import", "own", "--onnx", "y", "--frame", "big"), "'big' is no frame"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(
