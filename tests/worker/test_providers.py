@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def have(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     for name, provider in PROVIDERS.items():
-        here = name in names
-        monkeypatch.setitem(PROVIDERS, name, dataclasses.replace(provider, available=lambda here=here: here))
+        monkeypatch.setitem(PROVIDERS, name, dataclasses.replace(provider, available=partial(bool, name in names)))
 
 
 def chosen(
