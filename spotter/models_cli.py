@@ -41,6 +41,7 @@ def import_model(
     weights: Annotated[Path | None, typer.Option(help="Darknet: the .weights.")] = None,
     data: Annotated[Path | None, typer.Option(help="Darknet: the .data, which names the labels.")] = None,
     tree: Annotated[Path | None, typer.Option(help="Darknet: the label tree, if it is not beside the cfg.")] = None,
+    mapped: Annotated[Path | None, typer.Option("--map", help="Darknet: classes of the tree that are told.")] = None,
     interpolation: Annotated[Literal["linear", "darknet"], typer.Option(help="Darknet: how to scale.")] = "linear",
     onnx: Annotated[Path | None, typer.Option(help="A detector of another system.")] = None,
     head: Annotated[str | None, typer.Option(help="ONNX: its kind, if it is not recognised.")] = None,
@@ -53,7 +54,14 @@ def import_model(
     models_dir: ModelsDir = Path("models"),
 ) -> None:
     """Take a model of your own: darknet (--cfg, --weights) or ONNX (--onnx). It becomes the next version of NAME."""
-    darknet = {"--cfg": cfg, "--topology": topology, "--weights": weights, "--data": data, "--tree": tree}
+    darknet = {
+        "--cfg": cfg,
+        "--topology": topology,
+        "--weights": weights,
+        "--data": data,
+        "--tree": tree,
+        "--map": mapped,
+    }
     given = [option for option, value in darknet.items() if value is not None]
     if onnx is not None and given:
         raise StackError(f"{given[0]} is for darknet models, --onnx for those of other systems: give one of them.")
@@ -64,7 +72,7 @@ def import_model(
         if onnx is not None:
             made = intake.import_onnx(models_dir, name, onnx, head, wishes)
         elif weights is not None:
-            files = intake.DarknetFiles(weights, cfg, topology, data, tree, interpolation)
+            files = intake.DarknetFiles(weights, cfg, topology, data, tree, mapped, interpolation)
             made = intake.import_darknet(models_dir, name, files, wishes)
         else:
             raise StackError("Give --weights and --cfg for a darknet model, or --onnx for one of another system.")

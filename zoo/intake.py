@@ -47,8 +47,9 @@ class DarknetFiles:
 
     Attributes:
         topology: key of `zoo.topologies.TOPOLOGIES`, in place of a cfg file.
-        data: `.data` file that names the labels, and the map of a network with a label tree.
+        data: `.data` file that names the labels.
         tree: `.tree` file, where the one that the cfg names does not lie beside it.
+        mapping: `.map` file: the classes of the tree that are reported, each with its own probability.
     """
 
     weights: Path
@@ -56,6 +57,7 @@ class DarknetFiles:
     topology: str | None = None
     data: Path | None = None
     tree: Path | None = None
+    mapping: Path | None = None
     interpolation: Interpolation = "linear"
     tree_threshold: float = 0.5
 
@@ -67,19 +69,21 @@ def import_darknet(models_dir: Path, name: str, files: DarknetFiles, wishes: Wis
         ZooError: a file is missing, damaged or not supported, or the labels do not fit; the text says which and why.
     """
     cfg = _cfg_text(files)
-    said = names.data(files.data) if files.data else names.Data(None, None, None)
-    hierarchy = _hierarchy(cfg, files, said)
+    said = names.data(files.data) if files.data else names.Data(None, None)
+    hierarchy = _hierarchy(cfg, files)
     converted = darknet.convert(cfg, files.weights, files.interpolation, hierarchy=hierarchy, frame=wishes.frame)
     names_file = wishes.names or said.names
     traits = Traits(
         family="darknet",
-        labels=_labels(names_file, converted.classes),
+        labels=_labels(names_file, converted.classes, hierarchy),
         frame=converted.frame,
         resize=wishes.resize or converted.resize,
         interpolation=files.interpolation,
         single_label=converted.single_label,
         defaults=_defaults(Defaults(), wishes),
-        origin=_origin(files.topology, (files.cfg, files.weights, files.data, files.tree, names_file), wishes),
+        origin=_origin(
+            files.topology, (files.cfg, files.weights, files.data, files.tree, files.mapping, names_file), wishes
+        ),
     )
     return repository.install(models_dir, name, converted.model, traits)
 
@@ -131,20 +135,25 @@ def _cfg_text(files: DarknetFiles) -> str:
         raise CfgError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def _hierarchy(cfg: str, files: DarknetFiles, said: names.Data) -> Hierarchy | None:
+def _hierarchy(cfg: str, files: DarknetFiles) -> Hierarchy | None:
     if files.tree is not None:
         tree = names.tree(files.tree)
     elif files.cfg is None or (found := darknet.tree_of(cfg, files.cfg)) is None:
+        if files.mapping is not None:
+            raise CfgError("A map is for networks with a label tree.")
         return None
     else:
         tree = found
-    return Hierarchy(tree, files.tree_threshold, names.mapping(said.mapping) if said.mapping else ())
+    return Hierarchy(tree, files.tree_threshold, names.mapping(files.mapping) if files.mapping else ())
 
 
-def _labels(path: Path | None, classes: int) -> tuple[str, ...]:
+def _labels(path: Path | None, classes: int, hierarchy: Hierarchy | None) -> tuple[str, ...]:
+    """The labels of a file; of mapped classes those at their places, where the file has the whole tree's."""
     if path is None:
         raise NamesError(f"The network has {classes} classes; say what they are called: --names FILE, one a line.")
     found = names.labels(path)
+    if hierarchy is not None and hierarchy.mapped and len(found) == len(hierarchy.tree) != classes:
+        return tuple(found[index] for index in hierarchy.mapped)
     if len(found) != classes:
         raise NamesError(f"{path.name} has {len(found)} labels, the network has {classes} classes.")
     return found

@@ -71,16 +71,17 @@ class Tree:
 
 @dataclass(frozen=True)
 class Data:
-    """What a `.data` file says of a model; None where it says nothing. The files themselves are not read.
+    """What a `.data` file says of a model; None where it says nothing.
+
+    Its `map` is left out: `darknet detector test` does not read it either, only `detector valid` does, and that of
+    darknet's `combine9k.data` is for another set of pictures.
 
     Attributes:
-        names: file of the labels.
-        mapping: file of the classes that are reported, for a network with a tree (`map`).
+        names: file of the labels, not read yet.
     """
 
     classes: int | None
     names: Path | None
-    mapping: Path | None
 
 
 def labels(path: Path) -> tuple[str, ...]:
@@ -137,11 +138,10 @@ def data(path: Path) -> Data:
         key, equals, value = "".join(line.split()).partition("=")
         if equals and value and key[:1] not in ("#", ";"):
             said.setdefault(key, (number, value))
-    names, mapped = said.get("names", said.get("labels")), said.get("map")
+    names = said.get("names", said.get("labels"))
     return Data(
         classes=_integer(path, *said["classes"]) if "classes" in said else None,
         names=beside(path, names[1]) if names else None,
-        mapping=beside(path, mapped[1]) if mapped else None,
     )
 
 

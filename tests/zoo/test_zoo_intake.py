@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_a_label_tree_is_found_beside_the_cfg_or_given(tmp_path: Path) -> None:
     assert given.single_label
     (tmp_path / "elsewhere.tree").rename(tmp_path / "four.tree")
     assert import_darknet(tmp_path / "models", "four", plain, wishes).sha256 == given.sha256
+
+    (tmp_path / "pets.map").write_text("3\n2\n")
+    mapped = replace(plain, mapping=tmp_path / "pets.map")
+    pets = import_darknet(tmp_path / "models", "pets", mapped, wishes)
+    assert (pets.labels, pets.single_label) == (("dog", "cat"), False)
+    (tmp_path / "pets.names").write_text("hund\nkatze\n")
+    assert import_darknet(tmp_path / "models", "pets", mapped, Wishes(tmp_path / "pets.names")).labels == (
+        "hund",
+        "katze",
+    )
 
 
 def test_what_is_wrong_is_said_and_nothing_stays(files: DarknetFiles, tmp_path: Path) -> None:

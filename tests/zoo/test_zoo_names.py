@@ -98,11 +98,10 @@ def test_a_data_file_names_others_as_darknet_finds_them(tmp_path: Path) -> None:
     path = written(
         tmp_path, "classes= 1\n# names = none\nnames = data/shop.names\nnames=x\neval=coco\n", "cfg/shop.data"
     )
-    assert names.data(path) == names.Data(1, labels, None)
+    assert names.data(path) == names.Data(1, labels)
     beside = written(tmp_path, "b\n", "cfg/near.names")
-    mapped = written(tmp_path, "0\n", "cfg/a.map")
     path = written(tmp_path, "labels=/elsewhere/near.names\nmap = data/a.map\n", "cfg/near.data")
-    assert names.data(path) == names.Data(None, beside, mapped)
+    assert names.data(path) == names.Data(None, beside)
     with pytest.raises(NamesError, match=r"names the file data/none\.names, which is not there"):
         names.data(written(tmp_path, "names=data/none.names\n", "cfg/none.data"))
     with pytest.raises(NamesError, match="line 2: 'many' is not a whole number"):
