@@ -24,6 +24,9 @@ from zoo.errors import ForeignModelError
 
 __all__ = ["HEADS", "Adapted", "adapt"]
 
+_ANY = Frame(width=640, height=640)
+"""For recognition alone, where a graph takes frames of any size: outputs are told apart by how many rows they have."""
+
 
 @dataclass(frozen=True)
 class Adapted:
@@ -81,12 +84,12 @@ def adapt(
     model = read(path)
     try:
         signature = signature_of(model)
-        chosen = recognise(signature, head)
+        chosen = recognise(sized(model, signature, _frame(signature, frame or _ANY, asked=frame is not None)), head)
         form = HEADS[chosen]
         names = _names(signature, labels)
         size = _frame(signature, frame or form.frame, asked=frame is not None)
         batch = 1 if form.one_picture or max_batch == 1 else _batch(signature)
-        inner = sized(model, signature, size, batch)
+        inner = sized(model, signature, size)
         graph = Wrapper(model, size, batch)
         job = Job(graph, inner, names, form.coco_ids)
         naming = form.wrap(job)

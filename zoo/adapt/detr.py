@@ -34,9 +34,9 @@ def _wrap_queries(job: Job, softmax: bool, imagenet: bool, names: tuple[str, str
     count = None if wide is None else wide - spare
     naming = job.naming(count, first=0)
     if imagenet:
-        graph.pixels(signature.image, scale=1 / 255, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION)
+        graph.pixels(signature.image, top=1, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION)
     else:
-        graph.pixels(signature.image, scale=1 / 255)
+        graph.pixels(signature.image, top=1)
     _feed_mask(job)
     raw = graph.take(logits)
     scores = graph.add("Softmax", raw, axis=2) if softmax else graph.add("Sigmoid", raw)
@@ -67,7 +67,7 @@ def _wrap_chosen(job: Job) -> Naming:
         signature.needs(signature.output(name), f"output {name}") for name in ("labels", "boxes", "scores")
     )
     naming = job.naming(None, first=0)
-    graph.pixels(signature.image, scale=1 / 255)
+    graph.pixels(signature.image, top=1)
     graph.repeated(sizes, np.ones(2))
     graph.labelled(graph.take(boxes), graph.take(scores), job.labels_of(graph.numbers(labels), naming))
     return naming

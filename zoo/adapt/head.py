@@ -51,6 +51,17 @@ class Job:
             return scores
         return self.graph.part(scores, naming.start, naming.start + len(naming.labels))
 
+    def classes(self, rows: str, before: int, naming: Naming, count: int | None) -> str:
+        """The columns of the classes in rows (N, A, before + C ...), in the contract's order; never reordered.
+
+        Where the graph does not show how many there are, a run with another number of them fails, so that a wrong
+        list of names shows when the model is loaded.
+        """
+        wide = len(naming.labels)
+        if count is not None:
+            return self.graph.part(rows, before, before + wide)
+        return self.graph.add("Add", self.graph.part(rows, before), self.graph.reals(np.zeros((1, 1, wide))))
+
     def labels_of(self, numbers: str, naming: Naming) -> str:
         """Class numbers int64 of any shape by the graph's count -> by the contract's order; -1 for those it lacks."""
         graph = self.graph

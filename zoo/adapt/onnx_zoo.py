@@ -26,7 +26,7 @@ def _wrap_ssd(job: Job) -> Naming:
     boxes, labels, scores = (
         signature.needs(signature.output(name), f"output {name}") for name in ("bboxes", "labels", "scores")
     )
-    graph.pixels(signature.image, scale=1 / 255, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION)
+    graph.pixels(signature.image, top=1, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION)
     naming = job.naming(None, first=1)
     graph.labelled(graph.take(boxes), graph.take(scores), job.labels_of(graph.numbers(labels), naming))
     return naming
@@ -46,7 +46,7 @@ def _wrap_keras(job: Job) -> Naming:
     boxes = signature.needs(boxes, "boxes")
     scores = signature.needs(scores, "scores")
     frame = graph.frame
-    graph.pixels(signature.image, scale=1 / 255)
+    graph.pixels(signature.image, top=1)
     graph.repeated(shape, np.array([frame.height, frame.width]))
     corners = graph.scaled(graph.x_first(graph.take(boxes)), frame.width, frame.height)
     naming = job.naming(scores.size(1), first=0)

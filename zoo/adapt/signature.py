@@ -5,11 +5,11 @@ Knows ONNX; knows no exporter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from shared.manifest import Frame
 from zoo.adapt.walk import nodes
@@ -61,7 +61,8 @@ class Signature:
         notes: `metadata_props`.
         operators: names of all operators in use.
         first: operators that read the image input directly.
-        last: the operator that makes the first output.
+        tail: the operator that makes the first output, and the one before it along first inputs; a Concat with its
+            axis, as `Concat 2`.
     """
 
     inputs: tuple[Port, ...]
@@ -69,7 +70,7 @@ class Signature:
     notes: Mapping[str, str]
     operators: frozenset[str]
     first: frozenset[str]
-    last: str
+    tail: tuple[str, ...]
 
     @property
     def image(self) -> Port:
@@ -130,7 +131,7 @@ def signature_of(model: ModelProto) -> Signature:
         notes={entry.key: entry.value for entry in model.metadata_props},
         operators=frozenset(node.op_type for node in nodes(graph)),
         first=frozenset(),
-        last="",
+        tail=(),
     )
     if not found.inputs or not found.outputs:
         raise ForeignModelError(f"A detector has inputs and outputs; the model has {found}.")
@@ -138,12 +139,23 @@ def signature_of(model: ModelProto) -> Signature:
     return replace(
         found,
         first=frozenset(node.op_type for node in graph.node if image in node.input),
-        last=next((node.op_type for node in graph.node if result in node.output), ""),
+        tail=tuple(_tail(graph, result, 2)),
     )
 
 
-def sized(model: ModelProto, known: Signature, frame: Frame, batch: int | None) -> Signature:
-    """The signature with the sizes of the outputs that follow from a frame, as far as ONNX's shape inference sees.
+def _tail(graph: GraphProto, value: str, length: int) -> Iterator[str]:
+    makers = {name: node for node in graph.node for name in node.output}
+    for _ in range(length):
+        node = makers.get(value)
+        if node is None:
+            return
+        axis = next((f" {attribute.i}" for attribute in node.attribute if attribute.name == "axis"), "")
+        yield node.op_type + (axis if node.op_type == "Concat" else "")
+        value = node.input[0] if node.input else ""
+
+
+def sized(model: ModelProto, known: Signature, frame: Frame) -> Signature:
+    """The signature for one size of frame, with what follows for the outputs as far as ONNX's shape inference sees.
 
     Weights are left out of the copy that is inferred on: their values do not matter to shapes.
     """
@@ -159,20 +171,23 @@ def sized(model: ModelProto, known: Signature, frame: Frame, batch: int | None) 
     for value in model.graph.output:
         bare = onnx.helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, None)
         light.graph.output.append(bare)
+    image = known.image
+    place = (frame.height, frame.width, 3) if known.channels_last else (3, frame.height, frame.width)
+    image = replace(image, dims=place if image.rank == 3 else (image.size(0), *place))
     for value in light.graph.input:
-        if value.name == known.image.name:
-            sizes = (
-                (3, frame.height, frame.width) if known.image.rank == 3 else (batch or 1, 3, frame.height, frame.width)
-            )
-            if known.channels_last:
-                sizes = (batch or 1, frame.height, frame.width, 3)
-            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, known.image.kind, sizes))
+        if value.name == image.name:
+            some = [size or 1 for size in image.dims or ()]
+            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, image.kind, some))
     try:
         inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return known  # what is not seen stays open; the runtime has its own inference
     ports = {value.name: _port(value) for value in inferred.graph.output}
-    return replace(known, outputs=tuple(_merge(port, ports.get(port.name)) for port in known.outputs))
+    return replace(
+        known,
+        inputs=tuple(image if port.name == image.name else port for port in known.inputs),
+        outputs=tuple(_merge(port, ports.get(port.name)) for port in known.outputs),
+    )
 
 
 def _merge(said: Port, seen: Port | None) -> Port:

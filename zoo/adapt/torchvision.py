@@ -23,7 +23,7 @@ def _fits(signature: Signature) -> bool:
 
 
 def _wrap(job: Job) -> Naming:
-    job.graph.pixels(job.signature.image, scale=1 / 255)
+    job.graph.pixels(job.signature.image, top=1)
     return wrap_rcnn_outputs(job)
 
 

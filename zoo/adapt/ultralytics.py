@@ -77,8 +77,8 @@ def _form_by_sizes(signature: Signature) -> str:
             return "yolov8"
     if wide == 6 and many is not None and many <= _MOST_SUPPRESSED:
         return "yolov10"
-    if many is None and wide is not None and {"names", "stride"} <= signature.notes.keys():
-        return "yolov5"
+    if many is None and {"names", "stride"} <= signature.notes.keys():
+        return "yolov5"  # which writes these two notes and no other
     return "yolov8" if many is not None and many >= 5 and wide is None else ""
 
 
@@ -86,11 +86,12 @@ def _wrap_v5(job: Job) -> Naming:
     """Rows (N, A, 5 + C): the score of a class is its probability times the box's objectness."""
     graph, signature = job.graph, job.signature
     port = rows_of(signature)
-    naming = job.naming(_classes(job, port.size(2), 5), first=0)
-    graph.pixels(signature.image, scale=1 / 255)
+    count = _classes(job, port.size(2), 5)
+    naming = job.naming(count, first=0)
+    graph.pixels(signature.image, top=1)
     rows = graph.take(port)
     boxes = graph.scaled(graph.corners(rows), graph.frame.width, graph.frame.height)
-    scores = graph.add("Mul", graph.part(rows, 5, 5 + len(naming.labels)), graph.part(rows, 4, 5))
+    scores = graph.add("Mul", job.classes(rows, 5, naming, count), graph.part(rows, 4, 5))
     graph.detections(boxes, scores, len(naming.labels))
     return naming
 
@@ -99,11 +100,12 @@ def _wrap_v8(job: Job) -> Naming:
     """Columns (N, 4 + C, A): probabilities without objectness."""
     graph, signature = job.graph, job.signature
     port = rows_of(signature)
-    naming = job.naming(_classes(job, port.size(1), 4), first=0)
-    graph.pixels(signature.image, scale=1 / 255)
+    count = _classes(job, port.size(1), 4)
+    naming = job.naming(count, first=0)
+    graph.pixels(signature.image, top=1)
     rows = graph.add("Transpose", graph.take(port), perm=[0, 2, 1])
     boxes = graph.scaled(graph.corners(rows), graph.frame.width, graph.frame.height)
-    graph.detections(boxes, graph.part(rows, 4, 4 + len(naming.labels)), len(naming.labels))
+    graph.detections(boxes, job.classes(rows, 4, naming, count), len(naming.labels))
     return naming
 
 
@@ -111,7 +113,7 @@ def _wrap_v10(job: Job) -> Naming:
     """Rows (N, K, 6 ...): x1 y1 x2 y2 in pixels, score, class; rows that say nothing have score 0."""
     graph, signature = job.graph, job.signature
     naming = job.naming(None, first=0)
-    graph.pixels(signature.image, scale=1 / 255)
+    graph.pixels(signature.image, top=1)
     rows = graph.take(rows_of(signature))
     boxes = graph.scaled(graph.part(rows, 0, 4), graph.frame.width, graph.frame.height)
     graph.labelled(boxes, *_score_and_class(job, rows, naming))
@@ -122,10 +124,11 @@ def _wrap_rtdetr(job: Job) -> Naming:
     """Rows (N, 300, 4 + C): centre and size in 0..1 of the frame, probabilities."""
     graph, signature = job.graph, job.signature
     port = rows_of(signature)
-    naming = job.naming(_classes(job, port.size(2), 4), first=0)
-    graph.pixels(signature.image, scale=1 / 255)
+    count = _classes(job, port.size(2), 4)
+    naming = job.naming(count, first=0)
+    graph.pixels(signature.image, top=1)
     rows = graph.take(port)
-    graph.detections(graph.corners(rows), graph.part(rows, 4, 4 + len(naming.labels)), len(naming.labels))
+    graph.detections(graph.corners(rows), job.classes(rows, 4, naming, count), len(naming.labels))
     return naming
 
 
@@ -133,7 +136,7 @@ def _wrap_rtdetr_top(job: Job) -> Naming:
     """Rows (N, K, 6): centre and size in 0..1 of the frame, score, class."""
     graph = job.graph
     naming = job.naming(None, first=0)
-    graph.pixels(job.signature.image, scale=1 / 255)
+    graph.pixels(job.signature.image, top=1)
     rows = graph.take(rows_of(job.signature))
     graph.labelled(graph.corners(rows), *_score_and_class(job, rows, naming))
     return naming

@@ -21,6 +21,7 @@ OURS = "spotter."
 """What the names of added values begin with."""
 
 _CONTRACT = ("images", "boxes", "scores", "labels")
+_ONES = (1.0, 1.0, 1.0)
 _TO_END = np.iinfo(np.int64).max
 
 
@@ -76,17 +77,17 @@ class Wrapper:
         self,
         port: Port,
         *,
-        scale: float = 1.0,
+        top: float = 255,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
-        deviation: Sequence[float] = (1.0, 1.0, 1.0),
+        deviation: Sequence[float] = _ONES,
         bgr: bool = False,
         channels_last: bool = False,
     ) -> None:
-        """Feed the image input: (pixel * scale - mean) / deviation, each in the channel order of the network.
+        """Feed the image input: (pixel - mean) / deviation, each in the channel order of the network.
 
         Args:
             port: takes (N, 3, H, W), or (3, H, W) where it has rank 3, or (N, H, W, 3) with `channels_last`.
-            scale: 1 for 0..255, 1 / 255 for 0..1.
+            top: what 255 becomes before the mean is taken away: 255 or 1.
             bgr: whether the network wants blue first.
         """
         value = "images"
@@ -96,13 +97,14 @@ class Wrapper:
             value = self.add("Transpose", value, perm=[0, 3, 1, 2])
         if port.kind != TensorProto.UINT8:
             value = self.add("Cast", value, to=TensorProto.FLOAT)
-            factor = np.float64(scale) / np.asarray(deviation, np.float64)
-            offset = -np.asarray(mean, np.float64) / np.asarray(deviation, np.float64)
             shape = (1, 1, 1, 3) if channels_last else (1, 3, 1, 1)
-            if (factor != 1).any():
-                value = self.add("Mul", value, self.reals(factor.reshape(shape)))
-            if (offset != 0).any():
-                value = self.add("Add", value, self.reals(offset.reshape(shape)))
+            # In the order and by the operations of the frameworks: the same numbers to the last bit.
+            if top != 255:
+                value = self.add("Div", value, self.reals(255 / top))
+            if any(mean):
+                value = self.add("Sub", value, self.reals(np.reshape(mean, shape)))
+            if deviation != _ONES:
+                value = self.add("Div", value, self.reals(np.reshape(deviation, shape)))
             if port.kind != TensorProto.FLOAT:
                 value = self.add("Cast", value, to=port.kind)
         if port.rank == 3:

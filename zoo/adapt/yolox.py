@@ -20,22 +20,27 @@ def _fits(signature: Signature, decoded: bool) -> bool:
     if len(signature.inputs) != 1 or image.rank != 4 or image.size(1) != 3 or "names" in signature.notes:
         return False
     rows = next((port for port in signature.outputs if port.rank == 3), None)
-    if rows is None or (rows.size(2) or 0) < 6:
+    if rows is None or (rows.size(2) or 6) < 6:
         return False
     width, height = signature.frame
     many = rows.size(1)
-    if width and height and many is not None and many != cells(width, height):
+    if many is not None and many != cells(width or 0, height or 0):
         return False
-    if decoded:
-        return "Exp" in signature.operators  # of the sizes; the backbone has none
-    return "Exp" not in signature.operators and signature.last == "Transpose"
+    if decoded:  # the exponents are those of the sizes: the backbone has none
+        return "Exp" in signature.operators and None not in (many, rows.size(2))
+    # The grids are joined row by row, and turned at the very end; other YOLOs join boxes and classes last.
+    return "Exp" not in signature.operators and signature.tail in (
+        ("Transpose", "Concat 2"),
+        ("Transpose", "Concat -1"),
+    )
 
 
 def _wrap(job: Job, decoded: bool) -> Naming:
     graph, signature = job.graph, job.signature
     port = rows_of(signature)
     wide = port.size(2)
-    naming = job.naming(None if wide is None else wide - 5, first=0)
+    count = None if wide is None else wide - 5
+    naming = job.naming(count, first=0)
     frame = graph.frame
     graph.pixels(signature.image, bgr=True)
     rows = graph.take(port)
@@ -45,7 +50,7 @@ def _wrap(job: Job, decoded: bool) -> Naming:
         centre = graph.add("Mul", graph.add("Add", graph.part(rows, 0, 2), place), stride)
         size = graph.add("Mul", graph.add("Exp", graph.part(rows, 2, 4)), stride)
         boxes = graph.add("Concat", centre, size, axis=2)
-    scores = graph.add("Mul", graph.part(rows, 5, 5 + len(naming.labels)), graph.part(rows, 4, 5))
+    scores = graph.add("Mul", job.classes(rows, 5, naming, count), graph.part(rows, 4, 5))
     corners = graph.scaled(graph.corners(boxes), frame.width, frame.height)
     graph.detections(corners, scores, len(naming.labels))
     return naming
