@@ -66,7 +66,10 @@ def kept(found: dict[str, np.ndarray]) -> dict[str, Any]:
     labels = {form.removeprefix("hier "): scores for form, scores in found.items() if form.startswith("hier ")}
     record["labels"] = {hier: scores[rows].argmax(axis=1).tolist() for hier, scores in labels.items()}
     record["scores"] = _numbers(next(iter(labels.values()))[rows].max(axis=1))
-    return record | {"mapped": _numbers(found["mapped"][rows, : len(networks.MAPPED)])}
+    return record | {
+        "mapped": _numbers(found["mapped"][rows, : len(networks.MAPPED)]),
+        "found": _numbers(found["found"]),
+    }
 
 
 def _numbers(values: np.ndarray) -> Any:

@@ -4,7 +4,8 @@
 
 In: a frame, uint8 (1, H, W, 3), of the network's size. Out: `boxes` (A, 4), x1 y1 x2 y2 of the frame, and `scores`
 (A, C), what the library's `get_network_boxes` says at a threshold of -1, so every box; `hier 0.5` and so on with each
-hierarchical threshold, `mapped` (A, 200) with a map. Rows cell by cell, the anchors of a cell together.
+hierarchical threshold, `mapped` (A, 200) with a map. Rows cell by cell, the anchors of a cell together. Of a tree also
+`found` (K, 6): class, confidence and corners of what is left at the thresholds of `FOUND` after `do_nms_sort`.
 
 The original's CPU code cannot do a tree: `forward_region_layer` gives `softmax_cpu` a temperature of 0, strides of
 another layout, and so NaN. Its GPU code, which made YOLO9000's results, runs one softmax for each group and row. Here
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 LOGISTIC = 0
+FOUND = (0.25, 0.5, 0.45)
+"""Confidence, path down the tree, and overlap."""
 MAPPED = 200
 """Entries that darknet reads of any map."""
 
@@ -86,15 +89,29 @@ class Darknet:
         pointer = self._predict(self._network, planes.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
         return np.ctypeslib.as_array(pointer, (count,))
 
-    def boxes(self, frame: NDArray[np.uint8], hier: float, mapped: list[int] | None = None) -> tuple[Floats, Floats]:
-        """Every box of the frame that was predicted last, in the library's order: corners and probabilities."""
+    def boxes(
+        self,
+        frame: NDArray[np.uint8],
+        hier: float,
+        mapped: list[int] | None = None,
+        threshold: float = -1,
+        overlap: float | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Every box of the frame that was predicted last, in the library's order: corners and probabilities.
+
+        Args:
+            threshold: probabilities up to this are 0.
+            overlap: suppress boxes that overlap more; then the order is another.
+        """
         count = ctypes.c_int(0)
         places = (ctypes.c_int * MAPPED)(*mapped) if mapped else None
         size = (ctypes.c_int(frame.shape[2]), ctypes.c_int(frame.shape[1]))
-        thresholds = (ctypes.c_float(-1), ctypes.c_float(hier))
+        thresholds = (ctypes.c_float(threshold), ctypes.c_float(hier))
         found = self.library.get_network_boxes(
             self._network, *size, *thresholds, places, 1, ctypes.byref(count), *self._letter
         )
+        if overlap is not None:
+            self.library.do_nms_sort(found, count, ctypes.c_int(self.classes), ctypes.c_float(overlap))
         rows = found[: count.value]
         classes = MAPPED if mapped else self.classes
         scores = np.stack([np.ctypeslib.as_array(one.prob, (classes,)) for one in rows])
@@ -162,6 +179,12 @@ def run(options: argparse.Namespace) -> dict[str, Floats]:
         if options.fork == "original" and head:
             boxes, scores = by_cell(boxes, anchors), by_cell(scores, anchors)
         found |= {"boxes": boxes, form: scores}
+    if by_hand:
+        network.output(frame, count)[:] = said
+        threshold, hier, overlap = FOUND
+        boxes, scores = network.boxes(frame, hier, None, threshold, overlap)
+        rows, labels = np.nonzero(scores)
+        found["found"] = np.column_stack([labels, scores[rows, labels], boxes[rows]])
     return found
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
+from shared.manifest import Frame, Manifest, Origin
+from shared.schema import Options
 from tests.reference import networks
 from tests.reference.record_heads import darknet
+from tests.reference.run_darknet import FOUND
 from tests.zoo.zoo_heads import outputs
 from tests.zoo.zoo_run import assert_same
+from worker.image import Placement
+from worker.output import Output
+from worker.select import select
 from zoo import names
 from zoo.network import Hierarchy
 
@@ -24,6 +32,13 @@ installed = pytest.mark.skipif(
     not (LIBRARY.is_file() and (DATA / "9k.tree").is_file()),
     reason="the original darknet (Debian's package darknet) is not installed",
 )
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Gone after each test: weights take up to 250 MB, and pytest keeps the folders of three runs."""
+    with TemporaryDirectory() as made:
+        yield Path(made)
 
 
 def converted(name: str, folder: Path, hierarchy: Hierarchy | None = None) -> dict[str, np.ndarray]:
@@ -41,9 +56,9 @@ def same(boxes: np.ndarray, scores: np.ndarray, found: dict[str, np.ndarray]) ->
 
 
 @pytest.mark.parametrize("name", [name for name in RECORD if "labels" not in RECORD[name]])
-def test_network_is_as_darknet_recorded_it(name: str, tmp_path: Path) -> None:
+def test_network_is_as_darknet_recorded_it(name: str, folder: Path) -> None:
     said = RECORD[name]
-    found = converted(name, tmp_path)
+    found = converted(name, folder)
     at = np.ix_(said["rows"], said["classes"])
     assert np.ptp(said["scores"]) > 0.2, "the random network must say something"
     ours = {"boxes": found["boxes"][said["rows"]], "scores": found["scores"][at]}
@@ -55,21 +70,44 @@ def test_every_network_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("hier", networks.HIERARCHY)
-def test_labels_of_a_tree_are_as_darknet_recorded_them(hier: float, tmp_path: Path) -> None:
+def test_labels_of_a_tree_are_as_darknet_recorded_them(hier: float, folder: Path) -> None:
     said = RECORD["region tree"]
-    tree = names.tree(networks.write_tree(tmp_path / "little.tree"))
-    found = converted("region tree", tmp_path, Hierarchy(tree, hier))
+    tree = names.tree(networks.write_tree(folder / "little.tree"))
+    found = converted("region tree", folder, Hierarchy(tree, hier))
     assert found["labels"].dtype == np.int64
     assert found["labels"].tolist() == said["labels"][str(hier)]
     same(np.array(said["boxes"]), np.array(said["scores"]), found)
 
 
-def test_mapped_classes_of_a_tree_are_as_darknet_recorded_them(tmp_path: Path) -> None:
+def test_mapped_classes_of_a_tree_are_as_darknet_recorded_them(folder: Path) -> None:
     said = RECORD["region tree"]
-    tree = names.tree(networks.write_tree(tmp_path / "little.tree"))
-    found = converted("region tree", tmp_path, Hierarchy(tree, mapped=networks.MAPPED))
+    tree = names.tree(networks.write_tree(folder / "little.tree"))
+    found = converted("region tree", folder, Hierarchy(tree, mapped=networks.MAPPED))
     assert np.max(said["mapped"]) > 0.2
     same(np.array(said["boxes"]), np.array(said["mapped"]), found)
+
+
+def test_the_worker_finds_in_a_tree_what_darknet_finds(folder: Path) -> None:
+    """Thresholds, labels and suppression together; darknet's boxes are cut to the picture, as the worker's are."""
+    threshold, hier, overlap = FOUND
+    tree = names.tree(networks.write_tree(folder / "little.tree"))
+    manifest = Manifest(
+        name="tree",
+        version="1",
+        sha256="0" * 64,
+        labels=tuple(f"{index}" for index in range(len(tree))),
+        frame=Frame(width=64, height=48),
+        single_label=True,
+        origin=Origin(source="reference", licence="none"),
+    )
+    found = converted("region tree", folder, Hierarchy(tree, hier))
+    output = Output(found["boxes"], found["scores"], found["labels"])
+    ours = select(output, Options(threshold=threshold, iou=overlap), manifest, Placement(1000, 1000))
+    wanted = sorted(RECORD["region tree"]["found"], key=lambda row: -row[1])
+    assert [one.class_id for one in ours] == [int(row[0]) for row in wanted]
+    np.testing.assert_allclose([one.confidence for one in ours], [row[1] for row in wanted], atol=1e-4)
+    corners = [(b.x, b.y, b.x + b.width, b.y + b.height) for b in (one.box for one in ours)]
+    np.testing.assert_allclose(corners, 1000 * np.clip([row[2:] for row in wanted], 0, 1), atol=0.05)
 
 
 def test_the_recorded_walks_say_something() -> None:
@@ -83,27 +121,29 @@ def test_the_recorded_walks_say_something() -> None:
 
 @installed
 @pytest.mark.parametrize("name", [name for name, fork in networks.FORKS.items() if fork == "original"])
-def test_the_record_is_what_darknet_says(name: str, tmp_path: Path) -> None:
-    said, live = RECORD[name], darknet("original", LIBRARY, name, tmp_path)
+def test_the_record_is_what_darknet_says(name: str, folder: Path) -> None:
+    said, live = RECORD[name], darknet("original", LIBRARY, name, folder)
     scores = live["scores"][np.ix_(said["rows"], said["classes"])] if "scores" in live else live["hier 0.0"].max(axis=1)
     same(np.array(said["boxes"]), np.array(said["scores"]), {"boxes": live["boxes"][said["rows"]], "scores": scores})
     for hier in said.get("labels", {}):
         assert live[f"hier {hier}"].argmax(axis=1).tolist() == said["labels"][hier]
+    if "found" in said:
+        np.testing.assert_allclose(live["found"], said["found"], atol=1e-5, rtol=1e-5)
 
 
 @installed
 @pytest.mark.parametrize("name", ["yolov2-tiny", "yolov3-tiny"])
-def test_whole_network_is_what_darknet_says(name: str, tmp_path: Path) -> None:
-    live = darknet("original", LIBRARY, name, tmp_path)
-    same(live["boxes"], live["scores"], converted(name, tmp_path))
+def test_whole_network_is_what_darknet_says(name: str, folder: Path) -> None:
+    live = darknet("original", LIBRARY, name, folder)
+    same(live["boxes"], live["scores"], converted(name, folder))
 
 
 @installed
-def test_yolo9000_is_what_darknet_says(tmp_path: Path) -> None:
+def test_yolo9000_is_what_darknet_says(folder: Path) -> None:
     """The whole network, and its labels in the tree of 9,418 classes."""
-    live = darknet("original", LIBRARY, "yolo9000", tmp_path, DATA / "9k.tree")
+    live = darknet("original", LIBRARY, "yolo9000", folder, DATA / "9k.tree")
     hierarchy = Hierarchy(names.tree(DATA / "9k.tree"), 0.3)
-    found = converted("yolo9000", tmp_path, hierarchy)
+    found = converted("yolo9000", folder, hierarchy)
     labels = live["hier 0.3"].argmax(axis=1)
     assert found["labels"].tolist() == labels.tolist()
     assert len(set(labels)) > 10
