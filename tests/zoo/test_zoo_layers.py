@@ -229,6 +229,7 @@ def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (f"{CONV} [maxpool] size=2 stride=2 [route] layers=-1,-2", "joins layers of different sizes"),
         (f"{CONV} [maxpool] size=2 stride=2 [shortcut] from=-2,-1", "joins layers of different sizes"),
         (f"{CONV} [maxpool] stride_x=2 [shortcut] from=-2", "heights and widths differ by different factors"),
+        (f"{CONV} {CONV} {CONV} share_index=0", "share_index=0 is no convolution of the same shape"),
         (f"{CONV} {CONV} [sam] from=-2 [maxpool] size=2 stride=2 [sam] from=0", "of different shapes"),
         (f"{CONV.replace('stride=1', 'stride=2 antialiasing=1')} {CONV} [route] layers=0", "whose antialiased output"),
         (f"{HEAD} [route] layers=-1", "which is a detection head"),

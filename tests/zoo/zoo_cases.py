@@ -69,7 +69,7 @@ ALEXEYAB: dict[str, list[str]] = BOTH | {
     "conv stride_y": [CONV.replace("stride=1", "stride_y=3 stride_x=2")],
     "conv dilation": [CONV, CONV.replace("pad=1", "pad=1 dilation=2")],
     "conv dilation, 1x1": [CONV.replace("size=3", "size=1 dilation=3")],
-    "conv cbn": [CONV.replace("batch_normalize=1", "batch_normalize=1 cbn=1")],
+    "conv cbn": [CONV.replace("batch_normalize=1", "cbn=1")],
     "conv antialiasing": [HALF.replace("pad=1", "pad=1 antialiasing=1")],
     "conv antialiasing 2": [HALF.replace("pad=1", "pad=1 antialiasing=2")],
     "conv antialiasing, odd": [CONV.replace("pad=1", "pad=0"), HALF.replace("pad=1", "pad=1 antialiasing=1"), CONV],
@@ -99,6 +99,14 @@ ALEXEYAB: dict[str, list[str]] = BOTH | {
             f"[shortcut] from=-2,-3 weights_type={kind} weights_normalization={how} activation=linear",
         ]
         for kind in ("per_feature", "per_channel")
+        for how in ("relu", "softmax")
+    },
+    **{
+        f"shortcut {how}, weights near zero": [
+            CONV,
+            CONV,
+            f"[shortcut] from=-2 weights_type=per_channel weights_normalization={how} activation=linear",
+        ]
         for how in ("relu", "softmax")
     },
     "shortcut per_channel, uneven": [
@@ -168,4 +176,8 @@ def values(name: str, cfg: str) -> Values:
         for layer in made:  # as trained networks have them for filters that never fire: the epsilon counts
             layer["variance"] = np.geomspace(1e-8, 1e-2, len(layer["variance"]), dtype=np.float32)
             layer["scale"] *= np.float32(0.02)
+    if name == "shortcut relu, weights near zero":  # what is added to their sum counts
+        made[-1]["weights"] *= np.float32(0.002)
+    if name == "shortcut softmax, weights near zero":
+        made[-1]["weights"] -= np.float32(10)
     return made

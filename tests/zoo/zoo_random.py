@@ -38,7 +38,7 @@ def layer_values(cfg: str, seed: int = 0) -> Values:
     before = (CHANNELS_IN, int(net["height"]), int(net["width"]))
     for index, (kind, options) in enumerate(layers):
         made: dict[str, np.ndarray] = {}
-        normalised = options.get("batch_normalize") == "1"
+        normalised = "1" in (options.get("batch_normalize"), options.get("cbn"))
         if kind == "convolutional" and "share_index" not in options:
             residual = index + 1 < len(layers) and layers[index + 1][0] == "shortcut"
             filters, size = int(options.get("filters", 1)), int(options.get("size", 1))
