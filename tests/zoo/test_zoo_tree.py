@@ -92,6 +92,15 @@ def test_a_path_is_surer_than_its_classes() -> None:
     assert top(row, parents, 0.7)[0] == 2
 
 
+def test_a_path_must_be_surer_than_the_threshold(tmp_path: Path) -> None:
+    """Only children are certain, so a chain of them is as sure as can be: 1, which is not above 1."""
+    weights = write_weights(tmp_path / "w.weights", layer(3, 0))
+    images = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    for threshold, label in ((1.0, 0), (0.99, 2)):
+        found = outputs(cfg(3), weights, images, Hierarchy(tree(-1, 0, 1), threshold))
+        assert set(found["labels"].reshape(-1)) == {label}
+
+
 def test_all_9418_classes_are_walked_as_darknet_walks(tmp_path: Path) -> None:
     if not DISTRIBUTED.is_file():
         pytest.skip("Debian's package darknet is not installed")
