@@ -114,7 +114,7 @@ def parse(text: str) -> list[Section]:
         CfgError: a line that is neither section, option nor comment; no `[net]` at the start; no layers.
     """
     sections: list[Section] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         line = "".join(raw.split())
         if not line or line[0] in "#;\0":
             continue
