@@ -38,10 +38,11 @@ class Offer:
 
 @dataclass(frozen=True)
 class Gone:
-    """What ended: references that nothing here answers any more, and models that are gone as a whole."""
+    """What ended: how many versions, references that nothing here answers any more, and models gone as a whole."""
 
-    references: frozenset[str]
-    names: frozenset[str]
+    versions: int = 0
+    references: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 class Models:
@@ -175,7 +176,8 @@ class Models:
             slot.served.batcher.close(timeout_s)
             described = slot.served.manifest
             logger.info("model unloaded", extra={"model": described.name, "version": described.version})
-        return Gone(frozenset(slot.served.description.reference for slot in ended) - self.references, frozenset(names))
+        references = frozenset(slot.served.description.reference for slot in ended)
+        return Gone(len(ended), references - self.references, frozenset(names))
 
     def close(self, timeout_s: float) -> None:
         """End everything, at the end of the process."""

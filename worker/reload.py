@@ -14,7 +14,8 @@ from shared.errors import Overloaded
 from shared.steps import forget
 from shared.store import JobStore
 from shared.views import Backlog, backlog, open_jobs, stats
-from worker.models import Models
+from worker.memory import give_back
+from worker.models import Gone, Models
 from worker.presence import Presence
 from worker.subscriptions import Subscriptions
 
@@ -40,6 +41,7 @@ class Reload:
     ) -> None:
         self._models, self._store, self._subscriptions, self._presence = models, store, subscriptions, presence
         self._every_s, self._close_s = every_s, close_s
+        self._forgotten = Gone()
         self._revision = models.offer().revision
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reload", daemon=True)
@@ -64,20 +66,27 @@ class Reload:
                 logger.exception("reload failed")
 
     def once(self) -> None:
-        """One look at everything. Raises StoreUnavailable."""
+        """One look at everything. Raises StoreUnavailable; what was not done then is done the next time."""
         waiting = self._store.run(backlog())
         self._models.refresh(asked(waiting), self._stopping.is_set)
         self._subscriptions.want(self._models.references)
         if self._models.leaving:
-            counters = self._store.run(stats())
-            self._models.retire(open_jobs(counters))
-            self._subscriptions.want(self._models.references)
-            gone = self._models.close_unused(self._close_s)
-            if gone.references or gone.names:
-                self._store.run(forget(gone.references, gone.names))
+            self._let_go()
         if self._models.offer().revision != self._revision:
             self._revision = self._models.offer().revision
             self._presence.soon()
+        if self._forgotten.references or self._forgotten.names:
+            self._store.run(forget(self._forgotten.references, self._forgotten.names))
+            self._forgotten = Gone()
+
+    def _let_go(self) -> None:
+        counters = self._store.run(stats())
+        self._models.retire(open_jobs(counters))
+        self._subscriptions.want(self._models.references)
+        gone = self._models.close_unused(self._close_s)
+        if gone.versions:
+            give_back()
+        self._forgotten = Gone(0, self._forgotten.references | gone.references, self._forgotten.names | gone.names)
 
 
 def asked(waiting: Mapping[str, Backlog]) -> dict[str, set[str]]:

@@ -25,6 +25,7 @@ class Running:
     """The processes, a client of the API, and what the workers say of one model."""
 
     client: httpx.Client
+    redis_url: str
     store: JobStore
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
@@ -59,7 +60,7 @@ def running(folder: Path, redis_url: str, store: JobStore, workers: int, **setti
             with path.open("wb") as log:
                 processes.append(subprocess.Popen([sys.executable, "-m", *command], env=env, stdout=log, stderr=log))
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            found = Running(client, store, processes[1:], logs[1:])
+            found = Running(client, redis_url, store, processes[1:], logs[1:])
             deadline = time.monotonic() + 60
             while not (_answers(client) and len(store.run(fleet()).live) == workers):
                 assert all(one.poll() is None for one in processes), "".join(path.read_text() for path in logs)

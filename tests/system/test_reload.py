@@ -237,6 +237,21 @@ def test_a_broken_version_is_refused_and_the_old_one_goes_on(service: Running, m
     until(lambda: not any(model.refused for model in service.said(NAME)))
 
 
+def test_queues_are_followed_over_a_lost_broker_connection(service: Running, models_dir: Path) -> None:
+    number = newest(models_dir) + 1
+    with connect(service.redis_url, "killer") as killer:
+        for kind in ("normal", "pubsub"):
+            killer.client_kill_filter(_type=kind, skipme=True)
+        put(models_dir, NAME, number)
+        killer.client_kill_filter(_type="normal", skipme=True)
+    until(lambda: {model.default for model in service.said(NAME)} == {str(number)}, 20)
+    until(lambda: service.client.get("/healthz").status_code == 200)
+    jobs = [post(service, f"{NAME}@{number}"), post(service, NAME)]
+    for body in finished(service.client, [job.id for job in jobs], 20).values():
+        assert body["model"]["version"] == str(number)
+    assert "onnection to broker lost" in service.log(), "the test shows nothing"
+
+
 def test_memory_returns_after_20_reloads(service: Running, models_dir: Path) -> None:
     until(lambda: loaded(service) == offered(service), 20)
     before = service.memory()
