@@ -56,7 +56,7 @@ def embed(model: ModelProto, folder: Path, name: str) -> None:
     for tensor in outside:
         place = {entry.key: entry.value for entry in tensor.external_data}
         tensor.raw_data = _read_part(tensor, place, folder)
-        tensor.data_location = TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 
