@@ -1,7 +1,8 @@
 """A tree of classes (YOLO9000) in the graph: from the entries of a `[region]` to one class a box, or to mapped classes.
 
 Each group of siblings has a softmax of its own: the probability of a class, given its parent. Its product along the
-path from the root is the class's own probability. All of it is a few nodes for each level of the tree, not for each
+path from the root is the class's own probability. A box gets the class at which a walk down the tree ends, with its
+objectness as the score; or, with a map, the mapped classes' own probabilities times its objectness. All of it is a few nodes for each level of the tree, not for each
 class: rows walk down the tree together, and look at one group a level.
 """
 
@@ -59,6 +60,9 @@ def _deepest(net: Network, hierarchy: Hierarchy, entries: str, first: int) -> st
     path, each of which is itself a product along the path: so it falls faster than the class's probability. That is
     what darknet computes, and what its threshold of 0.5 means. A leaf ends the walk; so does a group that is not sure,
     which leaves its parent; the first group always gives a class.
+
+    AlexeyAB's fork (`get_region_boxes`) walks otherwise: the last class whose own probability is above 0.5, with that
+    probability as the score. YOLO9000 was made and measured with the original.
     """
     graph, tree = net.graph, hierarchy.tree
     levels = _levels(tree)
