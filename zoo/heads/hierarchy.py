@@ -2,8 +2,8 @@
 
 Each group of siblings has a softmax of its own: the probability of a class, given its parent. Its product along the
 path from the root is the class's own probability. A box gets the class at which a walk down the tree ends, with its
-objectness as the score; or, with a map, the mapped classes' own probabilities times its objectness. All of it is a few nodes for each level of the tree, not for each
-class: rows walk down the tree together, and look at one group a level.
+objectness as the score; or, with a map, the mapped classes' own probabilities times its objectness. All of it is a few
+nodes for each level of the tree, not for each class: rows walk down together, and look at one group a level.
 """
 
 from __future__ import annotations
