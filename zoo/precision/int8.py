@@ -22,6 +22,7 @@ from onnxruntime.quantization.calibrate import CalibrationDataReader
 from zoo.errors import PrecisionError
 from zoo.precision.trunk import trunk
 
+_MARK = "onnxruntime.quant"
 LEAST_FRAMES = 5
 """Fewer say nothing about the range of a value. A few hundred of the kind that will be served are good."""
 
@@ -42,14 +43,12 @@ def quantise(model: onnx.ModelProto, frames: NDArray[np.uint8 | np.float32]) -> 
     chosen = convolutions(model.graph)
     if not chosen:
         raise PrecisionError("The model has no convolution between others, so int8 would change nothing.")
-    source = onnx.ModelProto()
-    source.CopyFrom(model)
     # What the quantiser looks for; without it, it asks for a preparation that our graphs do not need.
-    source.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    model.metadata_props.add(key="onnx.quant.pre_process", value=_MARK)
     with tempfile.TemporaryDirectory(prefix="spotter-int8-") as folder:
         target = Path(folder) / "model.onnx"
         quantize_static(
-            source,
+            model,
             str(target),
             _Reader(frames),
             quant_format=QuantFormat.QDQ,
@@ -66,7 +65,10 @@ def quantise(model: onnx.ModelProto, frames: NDArray[np.uint8 | np.float32]) -> 
             },
         )
         made = onnx.load(target)
-    del made.metadata_props[:]
+    for one in (model, made):
+        kept = [entry for entry in one.metadata_props if entry.value != _MARK]
+        del one.metadata_props[:]
+        one.metadata_props.extend(kept)
     return made
 
 
