@@ -67,8 +67,7 @@ class Weights:
         end = self._next + count
         if end > len(self._values):
             raise WeightsError(
-                f"{self._name} is too short for this cfg: a layer needs values up to {end}, the file has "
-                f"{len(self._values)}."
+                f"{self._name} is too short for this cfg: values up to {end} are needed, it has {len(self._values)}."
             )
         values = self._values[self._next : end].reshape(shape)
         self._next = end

@@ -62,7 +62,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "w.weights", layer_values(CFG))
     data = weights.read_bytes()
     for damaged, reason in (
-        (data[:-4], "too short for this cfg"),
+        (data[:-4], r"too short for this cfg: .* It ends in layer 0, cfg line 4: \[convolutional\]"),
         (data[:20], "too short for this cfg"),
         (data + bytes(8), "too long for this cfg: 2 of"),
         (data[:-3], "cut off or damaged"),

@@ -17,11 +17,13 @@ _PLAIN = sorted(set(ACTIVATIONS) - {"swish", "mish", "hard_mish"})
 
 @dataclass
 class State:
-    """The network so far: the shape of its last output, of all outputs, and which of them others may read."""
+    """The network so far: the shape of its last output, of all outputs, which of them others may read, and the input
+    channels and text of each convolution by its place."""
 
     current: Shape
     shapes: list[Shape] = field(default_factory=list)
     readable: list[int] = field(default_factory=list)
+    convolutions: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def where(self, fits: Callable[[Shape], bool]) -> list[int]:
         return [at for at in self.readable if fits(self.shapes[at])]
@@ -42,6 +44,8 @@ def networks(draw: st.DrawFn) -> str:
         state.shapes.append(state.current)
         if options.get("antialiasing", "0") == "0":
             state.readable.append(len(state.shapes) - 1)
+        if kind == "convolutional":
+            state.convolutions[len(texts)] = (before[0], text)
         texts.append(text)
     return "\n".join(f"[net] width={width} height={height} {' '.join(texts)}".split())
 
@@ -65,12 +69,24 @@ def _convolutional(state: State) -> st.SearchStrategy[str]:
         pad = "pad=1" if dilation > 1 or not inside else draw(st.sampled_from(["pad=1", "pad=0", "padding=1"]))
         blur = draw(st.sampled_from([0, 0, 0, 1, 2])) if min(height, width) > 6 else 0
         norm, activation = draw(st.integers(0, 1)), draw(st.sampled_from(sorted(ACTIVATIONS)))
+        flipped = " flipped=1" * draw(st.sampled_from([False, False, True]))
         return (
             f"[convolutional] filters={filters} size={size} {draw(_strides())} groups={groups} {pad} "
-            f"dilation={dilation} batch_normalize={norm} antialiasing={blur} activation={activation}"
+            f"dilation={dilation} batch_normalize={norm} antialiasing={blur} activation={activation}{flipped}"
         )
 
     return text()
+
+
+def _shared(state: State) -> st.SearchStrategy[str] | None:
+    """A convolution with the weights of an earlier one."""
+    channels, height, width = state.current
+    texts = [
+        f"{text} share_index={at}"
+        for at, (inside, text) in state.convolutions.items()
+        if inside == channels and min(height, width) > 6 and "share_index" not in text
+    ]
+    return st.sampled_from(texts) if texts else None
 
 
 def _pooling(state: State) -> st.SearchStrategy[str]:
@@ -170,6 +186,7 @@ def _product(state: State) -> st.SearchStrategy[str] | None:
 LAYERS: list[Callable[[State], st.SearchStrategy[str] | None]] = [
     _convolutional,
     _convolutional,
+    _shared,
     _pooling,
     _to_one_place,
     _same_shape,

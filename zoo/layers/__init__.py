@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from zoo import heads
 from zoo.cfg import Section
+from zoo.errors import WeightsError
 from zoo.graph import Tensor
 from zoo.layers import convolutional, joining, options, pooling, reshaping
 from zoo.network import Network
@@ -77,7 +78,11 @@ def emit(net: Network, section: Section) -> None:
     if emitter is None:
         reason = REFUSED.get(section.kind, f"supported are {', '.join(sorted(LAYERS))}")
         raise section.error(f"is not a supported layer: {reason}")
-    output = emitter(net, section)
+    try:
+        output = emitter(net, section)
+    except WeightsError as error:
+        place = f"It ends in layer {len(net.outputs)}, cfg line {section.line}: [{section.kind}]."
+        raise WeightsError(f"{error} {place}") from None
     options.check(section)
     if output is not None and math.prod(output.shape) > MAX_VALUES:
         raise section.error(f"gives {output.channels} x {output.height} x {output.width} values: more than can be run")
