@@ -111,7 +111,7 @@ class Traits(_Frozen):
         single_label: whether the second form of the signature holds.
         suppressed: whether the model leaves no overlapping boxes by itself, so that the worker drops none.
         max_batch: frames in one run, at most; None: any number.
-        precision: what `auto` takes, by provider; see `worker/engine.py`.
+        precision: what `auto` takes, by provider; see `worker/providers.py`.
     """
 
     family: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = "darknet"
