@@ -69,6 +69,7 @@ ALEXEYAB: dict[str, list[str]] = BOTH | {
     "conv stride_y": [CONV.replace("stride=1", "stride_y=3 stride_x=2")],
     "conv dilation": [CONV, CONV.replace("pad=1", "pad=1 dilation=2")],
     "conv dilation, 1x1": [CONV.replace("size=3", "size=1 dilation=3")],
+    "conv 1x1, stride 2": [CONV, HALF.replace("size=3", "size=1")],
     "conv cbn": [CONV.replace("batch_normalize=1", "cbn=1")],
     "conv antialiasing": [HALF.replace("pad=1", "pad=1 antialiasing=1")],
     "conv antialiasing 2": [HALF.replace("pad=1", "pad=1 antialiasing=2")],
