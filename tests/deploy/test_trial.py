@@ -14,7 +14,7 @@ import pytest
 from api.metrics import exposition
 from deploy.try_jobs import ENDED, TOOK
 from shared.observe import Stages
-from shared.schema import WorkerReport
+from shared.reports import WorkerReport
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
