@@ -41,6 +41,7 @@ def import_model(
     weights: Annotated[Path | None, typer.Option(help="Darknet: the .weights.")] = None,
     data: Annotated[Path | None, typer.Option(help="Darknet: the .data, which names the labels.")] = None,
     tree: Annotated[Path | None, typer.Option(help="Darknet: the label tree, if it is not beside the cfg.")] = None,
+    tree_threshold: Annotated[float, typer.Option(min=0, max=1, help="Darknet: how sure a step down is.")] = 0.5,
     mapped: Annotated[Path | None, typer.Option("--map", help="Darknet: classes of the tree that are told.")] = None,
     interpolation: Annotated[Literal["linear", "darknet"], typer.Option(help="Darknet: how to scale.")] = "linear",
     onnx: Annotated[Path | None, typer.Option(help="A detector of another system.")] = None,
@@ -72,7 +73,7 @@ def import_model(
         if onnx is not None:
             made = intake.import_onnx(models_dir, name, onnx, head, wishes)
         elif weights is not None:
-            files = intake.DarknetFiles(weights, cfg, topology, data, tree, mapped, interpolation)
+            files = intake.DarknetFiles(weights, cfg, topology, data, tree, mapped, interpolation, tree_threshold)
             made = intake.import_darknet(models_dir, name, files, wishes)
         else:
             raise StackError("Give --weights and --cfg for a darknet model, or --onnx for one of another system.")
