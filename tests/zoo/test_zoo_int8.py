@@ -88,6 +88,32 @@ def test_calibration_is_silent(capfd: pytest.CaptureFixture[str], caplog: pytest
     assert capfd.readouterr() == ("", "")
 
 
+def older(opset: int) -> onnx.ModelProto:
+    """The model as an old exporter writes it: in that opset, with nameless nodes."""
+    model = Layers().model()
+    model.opset_import[0].version = opset
+    for node in model.graph.node:
+        node.ClearField("name")
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13])
+def test_models_of_older_opsets(opset: int) -> None:
+    made = quantise(older(opset), SEEN)
+    assert made.opset_import[0].version == 13
+    np.testing.assert_array_equal(run(made, SEEN), run(quantise(Layers().model(), SEEN), SEEN))
+
+
+def test_an_opset_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+        raise onnx.version_converter.ConvertError("no adapter for Upsample")
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", refuse)
+    with pytest.raises(PrecisionError, match="written in 11 and cannot be converted"):
+        quantise(older(11), SEEN)
+
+
 def test_too_few_frames_are_refused() -> None:
     with pytest.raises(PrecisionError, match=f"at least {LEAST_FRAMES} pictures"):
         quantise(Layers().model(), SEEN[: LEAST_FRAMES - 1])

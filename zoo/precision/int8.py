@@ -23,12 +23,13 @@ from zoo.errors import PrecisionError
 from zoo.precision.trunk import trunk
 
 _MARK = "onnxruntime.quant"
+OLDEST_OPSET = 13
 LEAST_FRAMES = 5
 """Fewer say nothing about the range of a value. A few hundred of the kind that will be served are good."""
 
 
 def quantise(model: onnx.ModelProto, frames: NDArray[np.uint8 | np.float32]) -> onnx.ModelProto:
-    """A copy in int8.
+    """A copy in int8. Nodes of the model that have no name get one.
 
     Args:
         frames: (N, H, W, 3) RGB, 0..255, of the model's input type; N at least `LEAST_FRAMES`.
@@ -40,6 +41,8 @@ def quantise(model: onnx.ModelProto, frames: NDArray[np.uint8 | np.float32]) -> 
         raise PrecisionError(
             f"Calibration needs at least {LEAST_FRAMES} pictures, better hundreds; here are {len(frames)}."
         )
+    model = _new_enough(model)
+    _name(model.graph)
     chosen = convolutions(model.graph)
     if not chosen:
         raise PrecisionError("The model has no convolution between others, so int8 would change nothing.")
@@ -78,8 +81,31 @@ def convolutions(graph: onnx.GraphProto) -> list[str]:
     return [
         node.name
         for k, node in enumerate(graph.node)
-        if k in inside and node.op_type == "Conv" and node.name and node.input[1] in weights
+        if k in inside and node.op_type == "Conv" and node.input[1] in weights
     ]
+
+
+def _new_enough(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in an opset that has scales for each channel. That it still says the same, the comparison shows."""
+    opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    if opset >= OLDEST_OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OLDEST_OPSET)
+    except (onnx.version_converter.ConvertError, RuntimeError) as error:
+        raise PrecisionError(
+            f"int8 needs ONNX opset {OLDEST_OPSET}; the model is written in {opset} and cannot be converted ({error}):"
+            " export it again."
+        ) from None
+
+
+def _name(graph: onnx.GraphProto) -> None:
+    """Give a name to each node that has none of its own: the quantiser tells nodes by them, not every exporter does."""
+    taken: set[str] = set()
+    for k, node in enumerate(graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type.lower()}_{k}_{len(taken)}"
+        taken.add(node.name)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
