@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, helper
 
 from zoo.adapt.external_data import MAX_BYTES, embed
 from zoo.adapt.walk import bodies, nodes, sort
@@ -105,7 +105,19 @@ def _inside(node: NodeProto) -> Iterator[NodeProto]:
         yield from nodes(body)
 
 
+def _normalise_domain(model: ModelProto) -> None:
+    """The standard operators have two names, the empty one and `ai.onnx`; the checker takes them for two domains."""
+    standard = opset_of(model)
+    for node in nodes(model.graph):
+        if node.domain == "ai.onnx":
+            node.domain = ""
+    imports = [one for one in model.opset_import if one.domain not in ("", "ai.onnx")]
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", standard), *imports])
+
+
 def _refuse_foreign_operators(model: ModelProto) -> None:
+    _normalise_domain(model)
     strange = sorted({f"{node.domain}::{node.op_type}" for node in nodes(model.graph) if node.domain not in DOMAINS})
     if strange:
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
@@ -132,8 +144,8 @@ def _tidy(model: ModelProto) -> None:
     del graph.input[:]
     graph.input.extend(inputs)
     del graph.value_info[:]
-    used = {node.domain or "ai.onnx" for node in nodes(graph)} | {"ai.onnx"}
-    imports = [one for one in model.opset_import if (one.domain or "ai.onnx") in used]
+    used = {node.domain for node in nodes(graph)} | {""}
+    imports = [one for one in model.opset_import if one.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(imports)
     model.ir_version = max(model.ir_version, _MIN_IR)

@@ -157,7 +157,8 @@ def _tail(graph: GraphProto, value: str, length: int) -> Iterator[str]:
 def sized(model: ModelProto, known: Signature, frame: Frame) -> Signature:
     """The signature for one size of frame, with what follows for the outputs as far as ONNX's shape inference sees.
 
-    Weights are left out of the copy that is inferred on: their values do not matter to shapes.
+    Weights are left out of the copy that is inferred on: their values do not matter to shapes. ONNX's propagation of
+    data stays off: a hostile constant makes it take all the memory there is.
     """
     light = ModelProto()
     light.CopyFrom(ModelProto(ir_version=model.ir_version, opset_import=model.opset_import))
@@ -179,7 +180,7 @@ def sized(model: ModelProto, known: Signature, frame: Frame) -> Signature:
             some = [size or 1 for size in image.dims or ()]
             value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, image.kind, some))
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(light)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return known  # what is not seen stays open; the runtime has its own inference
     ports = {value.name: _port(value) for value in inferred.graph.output}
