@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def test_freed_memory_of_a_threads_heap_returns() -> None:
         blocks = [libc.malloc(BLOCK) for _ in range(BLOCKS)]
         for block in blocks:
             libc.memset(block, 1, BLOCK)
-        last = libc.malloc(64)  # on top of them: without a trim they cannot shrink away
+        last = libc.malloc(BLOCK)  # on top of them: a heap can shrink there by itself, but not below
         for block in blocks:
             libc.free(block)
         measured.append(resident())
@@ -46,5 +45,5 @@ def test_freed_memory_of_a_threads_heap_returns() -> None:
     thread.start()
     thread.join()
     kept, after = measured
-    assert after - before < BLOCKS * BLOCK / 8, sys.version
     assert kept - before > BLOCKS * BLOCK / 2, "the test shows nothing: the C library gave it back by itself"
+    assert after - before < BLOCKS * BLOCK / 8
