@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from spotter.child import how_it_ended
@@ -108,7 +109,7 @@ class Local:
         if done.returncode != 0:
             raise StackError(_why(words, done.returncode))
         if words:
-            sys.stderr.write(f"{words}\n")  # warnings, such as of a provider that could not take the model
+            _pass_on(words)
         return done.stdout
 
 
@@ -135,11 +136,22 @@ def detect_and_draw(
     return outcomes, [path for path, good in zip(drawn, succeeded, strict=False) if good]
 
 
+@cache
+def _pass_on(words: str) -> None:
+    """A warning, such as of a provider that could not take the model; once, however often the model is run."""
+    sys.stderr.write(f"{words}\n")
+
+
 def _why(words: str, code: int) -> str:
     """The child's own sentence; where it has none, how it ended."""
     last = words.splitlines()[-1] if words else ""
     if last.startswith("worker: "):
         return last.removeprefix("worker: ")
-    if "ModuleNotFoundError" in last:
-        return f"Running a model here needs the worker's packages ({last}): install spotter-detect[local]."
+    if "No module named" in last:
+        return lacking(last)
     return f"The worker's code {how_it_ended(code)}{f': {last}' if last else ''}."
+
+
+def lacking(what: str) -> str:
+    """The sentence for a module that is not installed."""
+    return f"Running a model here needs the worker's packages ({what}): install spotter-detect[local]."

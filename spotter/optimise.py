@@ -15,7 +15,7 @@ from typing import Literal
 from spotter.agreement import Agreement, compare, search_from
 from spotter.errors import StackError
 from spotter.job import Picture
-from spotter.local import Local, Outcome
+from spotter.local import Local, Outcome, lacking
 
 Precision = Literal["fp16", "bf16", "int8"]
 
@@ -89,6 +89,8 @@ def optimise(
         return _optimise(models_dir, reference, precision, pictures, environ, timeout_s)
     except ZooError as error:
         raise StackError(error.detail) from None
+    except ModuleNotFoundError as error:
+        raise StackError(lacking(str(error))) from None
 
 
 def _optimise(
@@ -115,7 +117,7 @@ def _optimise(
             models_dir, base, precision, graph, found.agreement,
             preferred_on=found.provider if precision == "int8" and found.faster else None,
         )  # fmt: skip
-    now = Local(f"{made.name}@{made.version}", models_dir, environ, timeout_s).detect(compared[:1])
+    now = Local(f"{made.name}@{made.version}", models_dir, environ, timeout_s).detect(compared[:1], precision="auto")
     variant = made.variants[precision]
     return Optimised(
         name=made.name, version=made.version, provider=found.provider, agreement=found.agreement,
