@@ -165,7 +165,7 @@ def _write_model(path: Path, model: onnx.ModelProto) -> str:
     del data
     try:
         onnx.checker.check_model(str(path), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise ContractError(f"The model is not valid ONNX: {error}.") from None
     return sha256
 

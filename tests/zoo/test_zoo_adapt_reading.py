@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.zoo.onnx_exports import FLOAT, HEIGHT, INT64, WIDTH, Net, Tf
+from shared.manifest import Origin
+from tests.zoo.onnx_exports import FLOAT, HEIGHT, INT64, WIDTH, Net, Rcnn, Tf
 from tests.zoo.onnx_exports_queries import CELLS, Yolo
 from zoo.adapt import adapt
 from zoo.adapt.external_data import MAX_BYTES
 from zoo.adapt.reading import MIN_OPSET, read
-from zoo.errors import ForeignModelError, ZooError
+from zoo.errors import ContractError, ForeignModelError, ZooError
+from zoo.repository import install
 
 NAMES = ("a", "b", "c")
 
@@ -316,6 +320,34 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.onnx", tmp_path):
         with pytest.raises(ForeignModelError, match=r"cannot be read: No such file|is not a file"):
             read(path)
+
+
+def test_a_number_that_is_no_type_is_refused_at_the_latest_by_the_repository(tmp_path: Path) -> None:
+    """ONNX's quick check does not look into casts; the strict one does, with an error class of its own."""
+    path = Yolo.of(CELLS, 7).write(tmp_path / "f.onnx", columns=True)
+    model = onnx.load(path)
+    next(node for node in model.graph.node if node.op_type == "Cast").attribute[0].i = 83
+    onnx.save(model, path)
+    origin = Origin(source="a test", licence="none")
+    found = adapt(path, labels=NAMES)
+    with pytest.raises(ContractError, match="not valid ONNX"):
+        install(tmp_path / "models", "m", found.model, found.traits(origin))
+
+
+def test_a_hostile_constant_does_not_take_all_the_memory(tmp_path: Path) -> None:
+    """A Reshape to 5 * 10**16 rows: ONNX's shape inference with data propagation makes a list of so many."""
+    path = Rcnn().write_torchvision(tmp_path / "f.onnx")
+    model = onnx.load(path)
+    wrong = next(tensor for tensor in model.graph.initializer if numpy_helper.to_array(tensor).tolist() == [8])
+    wrong.raw_data = np.array([8 + (0xBF << 48)], "<i8").tobytes()
+    onnx.save(model, path)
+    program = (
+        "import resource, sys; from pathlib import Path; from zoo.adapt import adapt; "
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); print(adapt(Path(sys.argv[1]), labels=['a']).head)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "torchvision\n", done.stderr
 
 
 SAMPLES: dict[str, bytes] = {}

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, NodeProto, helper
 
 from zoo.adapt.external_data import MAX_BYTES, embed
-from zoo.adapt.walk import bodies, nodes, sort
+from zoo.adapt.walk import bodies, graphs, nodes, sort
 from zoo.errors import ForeignModelError
 
 MAX_NODES = 500_000
@@ -143,7 +143,8 @@ def _tidy(model: ModelProto) -> None:
     inputs = [value for value in graph.input if value.name not in constants]
     del graph.input[:]
     graph.input.extend(inputs)
-    del graph.value_info[:]
+    for inner in graphs(graph):
+        del inner.value_info[:]
     used = {node.domain for node in nodes(graph)} | {""}
     imports = [one for one in model.opset_import if one.domain in used]
     del model.opset_import[:]

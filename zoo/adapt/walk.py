@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator
 from onnx import AttributeProto, GraphProto, NodeProto
 
 
-def nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """Every node of a graph and of the graphs inside its nodes (bodies of If, Loop, Scan)."""
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and those inside its nodes (bodies of If, Loop, Scan)."""
+    yield graph
     for node in graph.node:
-        yield node
         for body in bodies(node):
-            yield from nodes(body)
+            yield from graphs(body)
+
+
+def nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Every node of a graph and of the graphs inside its nodes."""
+    for inner in graphs(graph):
+        yield from inner.node
 
 
 def bodies(node: NodeProto) -> Iterator[GraphProto]:
