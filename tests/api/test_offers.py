@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from api.offers import Offer, offers, resolve
+from api.state import OFFERS_CACHE_S
 from shared.errors import UnknownModel
 from shared.reports import Fleet, LoadedVersion, ServedModel, WorkerReport
+from shared.settings import Settings
 
 
 def model(default: str | None, *versions: str, name: str = "m", **aliases: str) -> ServedModel:
@@ -74,3 +77,8 @@ def test_what_nobody_has_loaded_is_refused_with_what_there_is(asked: str, detail
 def test_before_any_worker_came_only_the_default_is_taken() -> None:
     with pytest.raises(UnknownModel, match="there are: none yet"):
         resolve("n", "m", offers(fleet()))
+
+
+def test_what_the_api_still_believes_is_still_loaded() -> None:
+    with pytest.raises(ValidationError):
+        Settings(retire_s=OFFERS_CACHE_S)
