@@ -33,5 +33,5 @@ def register(app: Celery, detector: Detector, deliveries: Deliveries | None) -> 
         except Overloaded as error:
             logger.warning("no deliveries taken", extra={"error": repr(error)})
 
-    app.task(name=DETECT_TASK, ignore_result=True)(detect)
-    app.task(name=DELIVER_TASK, ignore_result=True)(deliver)
+    app.task(name=DETECT_TASK, ignore_result=True, shared=False)(detect)
+    app.task(name=DELIVER_TASK, ignore_result=True, shared=False)(deliver)
