@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded
-from shared.manifest import Frame
+from shared.manifest import Frame, Resize
 from worker.image import BACKGROUND, Decoder, Placement, fit
 
 DOG = Path(__file__).parents[1] / "pictures" / "dog.jpg"
@@ -263,16 +263,52 @@ def test_letterbox_pads_with_grey_as_darknet_does(interpolation: Literal["linear
     assert placement == Placement(640, 424, offset=(0, (416 - 275) / 2 / 416), scale=(1, 275 / 416))
 
 
+@pytest.mark.parametrize(("height", "width"), [(424, 640), (640, 424), (123, 457), (416, 416), (50, 30)])
+def test_corner_is_what_yolox_samples(height: int, width: int) -> None:
+    """YOLOX's `preproc` in words: one ratio for both axes, sizes cut to whole pixels, 114 to the right and below."""
+    image = noise(height, width)
+    frame, placement = fit(image, FRAME, "corner", "linear", 114)
+    ratio = min(416 / height, 416 / width)
+    inner = cv2.resize(image, (int(width * ratio), int(height * ratio)), interpolation=cv2.INTER_LINEAR)
+    padded = np.full((416, 416, 3), 114, np.uint8)
+    padded[: inner.shape[0], : inner.shape[1]] = inner
+    np.testing.assert_array_equal(frame, padded)
+    assert placement == Placement(width, height, scale=(inner.shape[1] / 416, inner.shape[0] / 416))
+
+
+@pytest.mark.parametrize(("padding", "grey"), [(114, 114), (0, 0), (255, 255), (127.5, 128), (127.4, 127)])
+@pytest.mark.parametrize("resize", ["letterbox", "corner"])
+def test_bars_have_the_padding_of_the_model(resize: Literal["letterbox", "corner"], padding: float, grey: int) -> None:
+    image = np.full((10, 20, 3), 55, np.uint8)
+    frame, _ = fit(image, Frame(width=20, height=30), resize, "linear", padding)
+    assert frame.dtype == np.uint8
+    assert ((frame == 55).sum(), (frame == grey).sum()) == (600, 1200)
+    exact, _ = fit(image, Frame(width=20, height=30), resize, "darknet", padding)
+    assert exact[-1, -1].tolist() == pytest.approx([padding] * 3)
+
+
 sides = st.integers(1, 3000)
 
 
-@given(width=sides, height=sides, frame_width=st.integers(1, 64), frame_height=st.integers(1, 64))
-def test_any_picture_fits_any_frame(width: int, height: int, frame_width: int, frame_height: int) -> None:
+@given(
+    width=sides,
+    height=sides,
+    frame_width=st.integers(1, 64),
+    frame_height=st.integers(1, 64),
+    resize=st.sampled_from(["stretch", "letterbox", "corner"]),
+)
+def test_any_picture_fits_any_frame(
+    width: int, height: int, frame_width: int, frame_height: int, resize: Resize
+) -> None:
     image = np.zeros((height, width, 3), np.uint8)
-    frame, placement = fit(image, Frame(width=frame_width, height=frame_height), "letterbox", "linear")
+    frame, placement = fit(image, Frame(width=frame_width, height=frame_height), resize, "linear", 114)
     assert frame.shape == (frame_height, frame_width, 3)
     assert 0 <= placement.offset[0] < 0.5
     assert 0 <= placement.offset[1] < 0.5
+    if resize != "letterbox":
+        assert placement.offset == (0, 0)
+    seen = (frame == 0).all(axis=2).sum() / (frame_width * frame_height)
+    assert seen == pytest.approx(placement.scale[0] * placement.scale[1])
     whole = np.array([[*placement.offset, *(np.array(placement.offset) + placement.scale)]], np.float32)
     np.testing.assert_allclose(
         placement.to_picture(whole), [[0, 0, width, height]], rtol=1e-4, atol=1e-3 * max(width, height)

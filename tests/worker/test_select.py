@@ -115,6 +115,28 @@ def test_a_model_with_its_own_suppression() -> None:
     assert brief(select(rows, Options(classes=("bird",)), manifest, WHOLE)) == [("bird", 0.8)]
 
 
+@pytest.mark.parametrize(
+    ("single_label", "suppressed", "kept"), [(True, False, 3), (True, True, 4), (False, False, 3), (False, True, 4)]
+)
+def test_one_label_a_box_and_no_overlaps_are_two_facts(single_label: bool, suppressed: bool, kept: int) -> None:
+    """A softmax tree names one class for each box and leaves overlaps; DETR answers every class and leaves none."""
+    boxes = np.array([LEFT, LEFT, LEFT, RIGHT], np.float32)
+    strength, labels = np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([0, 0, 1, 0], np.int64)
+    rows = Output(boxes, strength, labels) if single_label else Output(boxes, np.eye(3, dtype=np.float32)[labels])
+    if not single_label:
+        rows = Output(boxes, rows.scores * strength[:, None])
+    manifest = MANIFEST.model_copy(update={"single_label": single_label, "suppressed": suppressed})
+    assert len(select(rows, Options(iou=0.5), manifest, WHOLE)) == kept
+
+
+def test_a_picture_without_rows_and_labels_that_the_model_does_not_have() -> None:
+    manifest = MANIFEST.model_copy(update={"single_label": True, "suppressed": True})
+    none = Output(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    assert select(none, Options(threshold=0), manifest, WHOLE) == ()
+    strange = Output(np.array([LEFT] * 3, np.float32), np.ones(3, np.float32), np.array([-1, 3, 90], np.int64))
+    assert select(strange, Options(threshold=0), manifest, WHOLE) == ()
+
+
 def test_a_threshold_of_0_over_many_boxes_stays_bounded() -> None:
     rng = np.random.default_rng(0)
     low = rng.random((20_000, 2), np.float32) * 0.9
@@ -135,6 +157,21 @@ def scenes(draw: st.DrawFn) -> Output:
     corners = draw(arrays(np.float32, (count, 4), elements=st.floats(-0.25, 1.25, width=32)))
     boxes = np.concatenate([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])], 1)
     return Output(boxes, draw(arrays(np.float32, (count, 3), elements=unit)))
+
+
+@given(scene=scenes(), threshold=unit, iou=unit, suppressed=st.booleans())
+def test_a_label_for_each_box_is_a_score_for_each_class_of_which_one_counts(
+    scene: Output, threshold: float, iou: float, suppressed: bool
+) -> None:
+    labels = scene.scores.argmax(axis=1) if len(scene.scores) else np.zeros(0, np.int64)
+    strength = scene.scores.max(axis=1, initial=0)
+    labelled = Output(scene.boxes, strength, labels.astype(np.int64))
+    spread = Output(scene.boxes, np.eye(3, dtype=np.float32)[labels] * strength[:, None])
+    options = Options(threshold=threshold, iou=iou)
+    one, other = (
+        MANIFEST.model_copy(update={"single_label": single, "suppressed": suppressed}) for single in (True, False)
+    )
+    assert select(labelled, options, one, WHOLE) == select(spread, options, other, WHOLE)
 
 
 @given(scene=scenes(), threshold=unit, iou=unit, most=st.integers(1, 40), width=st.integers(1, 900))
