@@ -74,7 +74,8 @@ def test_the_emulation_shows_an_overflow() -> None:
     """Of a value between two convolutions; the variant itself would hide it on a CPU."""
     layers = Layers()
     layers.weights[1][:] *= 6e4
-    layers.weights[2][:] /= 6e4
+    layers.weights[2][:] /= 300
+    layers.weights[3][:] /= 200
     seen = frames(0.4, 0.58)
     expected = run(layers.model(), seen)[1]
     np.testing.assert_allclose(run(halve(layers.model()), seen)[1], expected, atol=5e-3)
@@ -85,8 +86,8 @@ def test_the_emulation_shows_an_overflow() -> None:
 
 def test_a_weight_beyond_the_range_keeps_its_node_in_fp32() -> None:
     layers = Layers()
-    layers.weights[1][:] *= 1e6
-    layers.weights[2][:] *= 1e-6
+    layers.weights[1][:] *= 1e7
+    layers.weights[2][:] *= 1e-7
     kinds = types(halve(layers.model()))
     assert kinds["c1"] == FLOAT
     assert kinds["w1"] == FLOAT

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from tests.zoo.zoo_convolutions import Layers, frames, leaky, sigmoid
+from tests.zoo.zoo_convolutions import CHANNELS, Layers, frames, leaky, sigmoid
 from zoo.errors import PrecisionError
 from zoo.precision.int8 import LEAST_FRAMES, convolutions, quantise
 
@@ -63,7 +63,7 @@ def test_the_first_and_the_last_convolution_keep_their_precision() -> None:
     assert quantised == {"conv1", "conv2"}
     stored = {one.name: one for one in made.initializer}
     int8 = [one for one in stored.values() if one.data_type == onnx.TensorProto.INT8 and len(one.dims) == 4]
-    assert [list(one.dims) for one in int8] == [[4, 4, 1, 1]] * 2
+    assert [list(one.dims) for one in int8] == [[CHANNELS, CHANNELS, 1, 1]] * 2
     axes = [
         one.i
         for node in made.node
@@ -119,8 +119,15 @@ def test_too_few_frames_are_refused() -> None:
         quantise(Layers().model(), SEEN[: LEAST_FRAMES - 1])
 
 
+def test_convolutions_over_few_channels_keep_their_precision() -> None:
+    layers = Layers()
+    layers.weights[1] = layers.weights[1][: CHANNELS - 1]
+    layers.weights[2] = layers.weights[2][:, : CHANNELS - 1]
+    assert convolutions(layers.model().graph) == ["conv1"]
+
+
 def test_a_model_without_inner_convolutions_is_refused() -> None:
     layers = Layers()
     short = Layers([layers.weights[0], layers.weights[3]])
-    with pytest.raises(PrecisionError, match="no convolution between others"):
+    with pytest.raises(PrecisionError, match="no convolution over 128 channels or more"):
         quantise(short.model(), SEEN)

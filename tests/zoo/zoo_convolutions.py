@@ -1,7 +1,7 @@
 """A small detector under the contract with four 1x1 convolutions, and what it must answer, in NumPy.
 
 Its one box is the whole frame; `light` and `dark` are sigmoid(20 m - 10) and sigmoid(10 - 20 m) for a frame of mean m,
-0..1: each convolution passes the mean on, through four channels that differ.
+0..1: each convolution passes the mean on, through 128 channels that differ.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ TRAITS = Traits(
     frame=Frame(width=SIDE, height=SIDE),
     origin=Origin(source="made by a test", licence="none"),
 )
-SPREAD = np.array([0.5, 1.0, 1.5, 2.0], np.float32)
+CHANNELS = 128
+SPREAD = np.linspace(0.5, 2, CHANNELS, dtype=np.float32)
 Array = NDArray[np.float32]
 
 
 def _weights() -> list[Array]:
     """(out, in) of each convolution: channel k carries SPREAD[k] times the mean."""
     first = np.outer(SPREAD, np.full(3, 1 / 3)).astype(np.float32)
-    between = (SPREAD[:, None] / SPREAD[None, :] / 4).astype(np.float32)
-    head = (np.array([[20.0], [-20.0]]) / SPREAD[None, :] / 4).astype(np.float32)
+    between = (SPREAD[:, None] / SPREAD[None, :] / CHANNELS).astype(np.float32)
+    head = (np.array([[20.0], [-20.0]]) / SPREAD[None, :] / CHANNELS).astype(np.float32)
     return [first, between, between.copy(), head]
 
 
