@@ -112,6 +112,7 @@ class Traits(_Frozen):
         suppressed: whether the model leaves no overlapping boxes by itself, so that the worker drops none.
         max_batch: frames in one run, at most; None: any number.
         precision: what `auto` takes, by provider; see `worker/providers.py`.
+        unfit: providers that never get the model, since loading it would take the process with it.
     """
 
     family: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = "darknet"
@@ -125,6 +126,7 @@ class Traits(_Frozen):
     max_batch: Annotated[int, Field(ge=1, le=1024)] | None = None
     defaults: Defaults = Defaults()
     precision: dict[str, str] = {}
+    unfit: tuple[str, ...] = ()
     origin: Origin
 
 

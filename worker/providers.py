@@ -140,9 +140,12 @@ def choices(provider: str, precision: str, manifest: Manifest, trial: bool = Fal
     Raises:
         StartupError: what was asked for by name cannot be had here.
     """
+    if provider in manifest.unfit:
+        raise StartupError(f"{manifest.name} cannot run on {provider}, which crashes on models like it: use auto.")
     if provider != "auto":
         return [Choice(provider, _precision(_named(provider), provider, precision, manifest, trial))]
-    here = [name for name, one in PROVIDERS.items() if one.available() and (not trial or precision in one.options)]
+    fit = {name: one for name, one in PROVIDERS.items() if one.available() and name not in manifest.unfit}
+    here = [name for name, one in fit.items() if not trial or precision in one.options]
     if not here:
         raise StartupError(f"No provider here runs {precision}.")
     found: list[Choice] = []

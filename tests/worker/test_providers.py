@@ -54,6 +54,14 @@ def test_any_other_model_runs_in_fp32_until_bf16_is_recorded() -> None:
     assert chosen(model({"bf16": GOOD})) == [("openvino", "bf16"), ("cpu", "fp32")]
 
 
+def test_a_provider_that_crashes_on_the_model_is_never_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(model(unfit=("openvino",))) == [("cpu", "fp32")]
+    with pytest.raises(StartupError, match="cannot run on openvino"):
+        chosen(model(unfit=("openvino",)), provider="openvino")
+    have(monkeypatch, "cuda", "openvino", "cpu")
+    assert chosen(model(unfit=("openvino",))) == [("cuda", "fp32")]
+
+
 @pytest.mark.parametrize(
     "bad", [{"matched": 0.949}, {"confidence_drift": 0.0201}, {"detections": 0}], ids=lambda bad: next(iter(bad))
 )

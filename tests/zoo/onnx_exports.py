@@ -127,8 +127,7 @@ class Tf:
         with `classes` the outputs before suppression.
         """
         net = Net(opset)
-        image = net.add("Cast", net.add("Transpose", name, perm=[0, 3, 1, 2]), to=FLOAT)
-        features = net.halves(image)
+        features = net.halves(_each_picture(net, net.add("Cast", name, to=FLOAT)))
         outputs: dict[str, tuple[int, Dims]] = {}
 
         def out(plain: str, numbers: Affine) -> None:
@@ -145,6 +144,28 @@ class Tf:
             out("raw_detection_scores", fixed(np.zeros((7, classes + 1))))
             out("detection_anchor_indices", fixed(np.zeros(5)))
         return net.save(path, {name: (TensorProto.UINT8, [batch, None, None, 3])}, outputs)
+
+
+def _each_picture(net: Net, images: str) -> str:
+    """`tf.map_fn` over the pictures (N, H, W, 3), as tf2onnx writes it: a Loop that gathers one picture at a time from
+    the graph around it. (N, 3, H, W).
+    """
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Gather", [images, "step"], ["picture"], axis=0),
+            helper.make_node("Transpose", ["picture"], ["turned"], perm=[2, 0, 1]),
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Identity", ["step"], ["next"]),
+        ],
+        "body",
+        [value("step", INT64, []), value("go", TensorProto.BOOL, []), value("state", INT64, [])],
+        [value("on", TensorProto.BOOL, []), value("next", INT64, []), value("turned", FLOAT, [3, None, None])],
+    )
+    count = net.add("Gather", net.add("Shape", images), net.constant(0, np.int64), axis=0)
+    inputs = [count, net.constant(True, np.bool_), net.constant(0, np.int64)]
+    net.nodes.append(helper.make_node("Loop", inputs, ["steps", "turned_pictures"], body=body))
+    return "turned_pictures"
 
 
 # -- ONNX model zoo ---------------------------------------------------------------------------------------------------

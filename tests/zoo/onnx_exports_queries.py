@@ -98,12 +98,15 @@ class Yolox:
 # -- DETR -------------------------------------------------------------------------------------------------------------
 
 
+QUERIES = 100
+
+
 @dataclass(frozen=True)
 class Detr:
     """Queries: logits (N, Q, C) and boxes (N, Q, 4) centre and size in 0..1."""
 
     logits: Affine
-    boxes: Affine = field(default_factory=lambda: rows(13, 6, 4, low=0.2, high=0.6, swing=0.05))
+    boxes: Affine = field(default_factory=lambda: rows(13, QUERIES, 4, low=0.2, high=0.6, swing=0.05))
 
     def write(
         self,
@@ -132,7 +135,9 @@ class Detr:
             inputs["pixel_mask"] = (INT64, ["batch", *mask])
         net.affine(features, self.boxes.weights, self.boxes.bias, out=names[1])
         wide = self.logits.bias.shape[1]
-        return net.save(path, inputs, {names[0]: (FLOAT, ["batch", 6, wide]), names[1]: (FLOAT, ["batch", 6, 4])})
+        return net.save(
+            path, inputs, {names[0]: (FLOAT, ["batch", QUERIES, wide]), names[1]: (FLOAT, ["batch", QUERIES, 4])}
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.manifest import Frame, Origin
 from tests.zoo.onnx_exports import HEIGHT, WIDTH, KerasYolo, Rcnn, SsdResnet34, Tf, rows
-from tests.zoo.onnx_exports_queries import CELLS, Detr, RtDetr, Yolo, Yolox
+from tests.zoo.onnx_exports_queries import CELLS, QUERIES, Detr, RtDetr, Yolo, Yolox
 from zoo.adapt import Adapted, adapt
 from zoo.repository import install
 
@@ -96,6 +96,7 @@ def test_tensorflow(
     found = adapt(path, labels=[f"c{k}" for k in range(1, 91)], frame=FRAME)
     assert (found.head, found.family, found.max_batch) == ("tf-detection", "tf-detection", None)
     assert (found.frame, found.resize, found.single_label, found.suppressed) == (FRAME, "stretch", True, True)
+    assert found.unfit == ("openvino",), "its provider ends the process on the Loop over the pictures"
     answer = served(found, frames, tmp_path)
     raw = features(frames, "raw")
     same(answer["boxes"], net.boxes.at(raw)[..., [1, 0, 3, 2]])
@@ -169,6 +170,7 @@ def test_torchvision(frames: NDArray[np.uint8], tmp_path: Path, rank: int, score
     path = net.write_torchvision(tmp_path / "f.onnx", rank=rank, scores_first=scores_first)
     found = adapt(path, labels=["__background__", *(f"c{k}" for k in range(1, 91))])
     assert (found.head, found.resize, found.max_batch, len(found.labels)) == ("torchvision", "corner", 1, 90)
+    assert found.unfit == ()
     check_rcnn(net, found, frames, features(frames, "imagenet"), tmp_path)
 
 
@@ -289,7 +291,7 @@ def test_yolox(frames: NDArray[np.uint8], tmp_path: Path, decoded: bool, batch: 
 
 @pytest.mark.parametrize("mask", [None, (64, 64), ("height", "width")])
 def test_detr(frames: NDArray[np.uint8], tmp_path: Path, mask: tuple[int | str, int | str] | None) -> None:
-    net = Detr(rows(14, 6, 92, low=-2, high=2, swing=0.5))
+    net = Detr(rows(14, QUERIES, 92, low=-2, high=2, swing=0.5))
     found = adapt(net.write(tmp_path / "f.onnx", mask=mask), labels=COCO)
     assert (found.head, found.resize, found.suppressed, found.max_batch) == ("detr", "corner", True, None)
     assert found.labels == COCO
@@ -298,20 +300,20 @@ def test_detr(frames: NDArray[np.uint8], tmp_path: Path, mask: tuple[int | str, 
     probabilities = powers / powers.sum(-1, keepdims=True)
     answer = served(found, frames, tmp_path)
     same(answer["boxes"], corners(net.boxes.at(seen)))
-    assert answer["scores"].shape == (3, 6, 80)
+    assert answer["scores"].shape == (3, QUERIES, 80)
     for name, number in (("person", 1), ("stop sign", 13), ("toothbrush", 90)):  # ids of COCO's annotations
         same(answer["scores"][..., COCO.index(name)], probabilities[..., number])
 
 
 def test_detr_with_names_of_its_own(frames: NDArray[np.uint8], tmp_path: Path) -> None:
-    net = Detr(rows(14, 6, 4, low=-2, high=2, swing=0.5))
+    net = Detr(rows(14, QUERIES, 4, low=-2, high=2, swing=0.5))
     found = adapt(net.write(tmp_path / "f.onnx", names=("pred_logits", "pred_boxes"), image="inputs"), labels=THREE)
     powers = np.exp(net.logits.at(features(frames, "imagenet")))
     same(served(found, frames, tmp_path)["scores"], (powers / powers.sum(-1, keepdims=True))[..., :3])
 
 
 def test_rt_detr_of_hugging_face(frames: NDArray[np.uint8], tmp_path: Path) -> None:
-    net = Detr(rows(14, 6, 3, low=-2, high=2, swing=0.5))
+    net = Detr(rows(14, QUERIES, 3, low=-2, high=2, swing=0.5))
     found = adapt(net.write(tmp_path / "f.onnx", sampling=True), labels=THREE)
     assert (found.head, found.family, found.resize) == ("rt-detr-logits", "rt-detr", "stretch")
     seen = features(frames, "unit")
@@ -322,7 +324,7 @@ def test_rt_detr_of_hugging_face(frames: NDArray[np.uint8], tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("labels", "columns"), [(THREE, [0, 1, 2]), (("a", "b"), [0, 1])])
 def test_rf_detr(frames: NDArray[np.uint8], tmp_path: Path, labels: Sequence[str], columns: list[int]) -> None:
-    net = Detr(rows(14, 6, 3, low=-2, high=2, swing=0.5))
+    net = Detr(rows(14, QUERIES, 3, low=-2, high=2, swing=0.5))
     path = net.write(tmp_path / "f.onnx", names=("labels", "dets"), image="input")
     found = adapt(path, labels=labels)
     assert (found.head, found.family) == ("rf-detr", "rf-detr")

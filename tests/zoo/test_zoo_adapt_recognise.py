@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from shared.manifest import Frame
 from tests.zoo.onnx_exports import FLOAT, HEIGHT, WIDTH, Net, Rcnn, Tf, rows
-from tests.zoo.onnx_exports_queries import CELLS, Detr, Yolo, Yolox
-from zoo.adapt import HEADS, adapt
-from zoo.adapt.naming import COCO_IDS, from_notes, settle
+from tests.zoo.onnx_exports_queries import CELLS, QUERIES, Detr, Yolo, Yolox
+from zoo.adapt import HEADS, adapt, notes
+from zoo.adapt.naming import COCO_IDS, settle
 from zoo.errors import ForeignModelError
 
 FRAME = Frame(width=WIDTH, height=HEIGHT)
@@ -22,6 +24,11 @@ THREE = ("a", "b", "c")
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "f.onnx"
+
+
+def rows_of_yolo() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    numbers = Yolo.of(3 * CELLS, 8).numbers
+    return numbers.weights, numbers.bias
 
 
 def nothing_known(path: Path) -> Path:
@@ -39,11 +46,30 @@ def test_an_unknown_form_is_refused_with_what_was_seen(path: Path) -> None:
 
 
 def test_a_file_that_could_be_two_forms_is_refused_with_both(path: Path) -> None:
-    net = Detr(rows(14, 6, 3))
+    net = Detr(rows(14, QUERIES, 3))
     net.write(path, sampling=True, mask=(HEIGHT, WIDTH))
     with pytest.raises(ForeignModelError, match=r"more than one form.*rt-detr-logits \(.*deformable-detr \("):
         adapt(path, labels=THREE)
     assert adapt(path, labels=THREE, head="deformable-detr").head == "deformable-detr"
+
+
+def test_more_queries_than_detr_s_may_be_a_conditional_detr(path: Path) -> None:
+    """Which has the same inputs and outputs, but a sigmoid."""
+    boxes = rows(13, 300, 4)
+    Detr(rows(14, 300, 3), boxes).write(path)
+    with pytest.raises(ForeignModelError, match=r"detr \(.*deformable-detr \("):
+        adapt(path, labels=THREE)
+
+
+def test_inputs_that_a_form_does_not_have_are_refused(path: Path) -> None:
+    net = Net()
+    both = net.add("Concat", "images", "infrared", axis=1)
+    net.affine(net.halves(net.add("Slice", both, net.integers(0), net.integers(3), net.integers(1))),
+               *rows_of_yolo(), out="output0")  # fmt: skip
+    size = (FLOAT, [1, 3, HEIGHT, WIDTH])
+    net.save(path, {"images": size, "infrared": size}, {"output0": (FLOAT, [1, 3 * CELLS, 8])})
+    with pytest.raises(ForeignModelError, match="wants inputs that are not known: infrared"):
+        adapt(path, labels=THREE, head="yolov5")
 
 
 def test_the_user_s_word_is_taken(path: Path) -> None:
@@ -113,6 +139,18 @@ def test_an_open_frame_is_the_family_s_or_the_user_s(path: Path) -> None:
     assert [dim.dim_value for dim in wished.model.graph.input[0].type.tensor_type.shape.dim] == [1, 200, 300, 3]
 
 
+def test_an_open_frame_is_the_one_that_the_file_notes(path: Path) -> None:
+    said = {"author": "Ultralytics", "names": "['a', 'b', 'c']", "imgsz": "[320, 480]"}
+    Yolo.of(CELLS, 7).write(path, columns=True, dynamic=True, notes=said)
+    assert adapt(path).frame == Frame(width=480, height=320)
+    assert adapt(path, frame=FRAME).frame == FRAME
+
+
+@pytest.mark.parametrize("text", ["", "640", "[640]", "['a', 'b']", "[0, 640]", "[99999, 640]", "[" * 5000])
+def test_a_noted_frame_that_is_none(text: str) -> None:
+    assert notes.frame({"imgsz": text}) is None
+
+
 def test_a_fixed_batch_of_several_is_refused(path: Path) -> None:
     Yolox().write(path, batch=4)
     with pytest.raises(ForeignModelError, match="exactly 4 pictures"):
@@ -141,14 +179,14 @@ def test_the_user_s_names_come_before_those_of_the_file(path: Path) -> None:
 )
 def test_damaged_names_in_the_file(text: str) -> None:
     with pytest.raises(ForeignModelError, match=r"[Cc]lass name"):
-        from_notes({"names": text})
+        notes.labels({"names": text})
 
 
 @pytest.mark.parametrize(
     "text", ["{0: 'a', 1: 'b'}", "{1: 'b', 0: 'a'}", "['a', 'b']", '["a", "b"]', '{"0": "a", "1": "b"}']
 )
 def test_names_in_the_file(text: str) -> None:
-    assert from_notes({"names": text}) == ("a", "b")
+    assert notes.labels({"names": text}) == ("a", "b")
 
 
 def test_coco_s_eighty_names_stand_for_ids_up_to_ninety(path: Path) -> None:

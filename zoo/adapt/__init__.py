@@ -14,15 +14,22 @@ from pathlib import Path
 from onnx import ModelProto
 
 from shared.manifest import Defaults, Frame, Origin, Resize, Traits
+from zoo.adapt import notes
 from zoo.adapt.head import Job
-from zoo.adapt.naming import checked, from_notes
+from zoo.adapt.naming import checked
 from zoo.adapt.reading import read
 from zoo.adapt.recognise import HEADS, recognise
 from zoo.adapt.signature import Signature, signature_of, sized
+from zoo.adapt.walk import nodes
 from zoo.adapt.wrapper import Wrapper
 from zoo.errors import ForeignModelError
 
 __all__ = ["HEADS", "Adapted", "adapt"]
+
+CRASHES = {"openvino": frozenset({"Loop", "Scan"})}
+"""Operators on which a provider of ONNX Runtime ends the process. OpenVINO's (onnxruntime-openvino 1.24) does while it
+reads the Loop that tf2onnx makes of `tf.map_fn`, which every TensorFlow detector begins with; nothing can catch that.
+"""
 
 _ANY = Frame(width=640, height=640)
 """For recognition alone, where a graph takes frames of any size: outputs are told apart by how many rows they have."""
@@ -46,11 +53,12 @@ class Adapted:
     single_label: bool
     suppressed: bool
     max_batch: int | None
+    unfit: tuple[str, ...]
     defaults: Defaults
 
     def traits(self, origin: Origin) -> Traits:
         """What `zoo.repository.install` takes beside the model."""
-        names = ("family", "labels", "frame", "resize", "padding", "single_label", "suppressed", "max_batch")
+        names = ("family", "labels", "frame", "resize", "padding", "single_label", "suppressed", "max_batch", "unfit")
         return Traits(
             **{name: getattr(self, name) for name in names},
             defaults=self.defaults,
@@ -71,7 +79,8 @@ def adapt(
 
     Args:
         head: a key of `HEADS`; recognised from the graph where None.
-        frame: for a graph that leaves the size of its input open; a common size of the family where None.
+        frame: for a graph that leaves the size of its input open; where None, what the file notes, else a common size
+            of the family.
         labels: names of the classes in the order of the model, one for each; where None, those that the file carries.
             COCO's 80 names also do for exports that count by its annotation ids.
         resize: how pictures come into the frame, where the family's way is not that of this model.
@@ -87,7 +96,7 @@ def adapt(
         chosen = recognise(sized(model, signature, _frame(signature, frame or _ANY, asked=frame is not None)), head)
         form = HEADS[chosen]
         names = _names(signature, labels)
-        size = _frame(signature, frame or form.frame, asked=frame is not None)
+        size = _frame(signature, frame or notes.frame(signature.notes) or form.frame, asked=frame is not None)
         batch = 1 if form.one_picture or max_batch == 1 else _batch(signature)
         inner = sized(model, signature, size)
         graph = Wrapper(model, size, batch)
@@ -107,12 +116,18 @@ def adapt(
         single_label=form.single_label,
         suppressed=form.suppressed,
         max_batch=batch if max_batch is None else max_batch,
+        unfit=_unfit(wrapped),
         defaults=form.defaults,
     )
 
 
+def _unfit(model: ModelProto) -> tuple[str, ...]:
+    operators = {node.op_type for node in nodes(model.graph)}
+    return tuple(provider for provider, crashes in CRASHES.items() if operators & crashes)
+
+
 def _names(signature: Signature, labels: Sequence[str] | None) -> tuple[str, ...]:
-    found = checked(labels) if labels is not None else from_notes(signature.notes)
+    found = checked(labels) if labels is not None else notes.labels(signature.notes)
     if found is None:
         raise ForeignModelError(
             "The file does not name its classes: give their names with --names FILE, one a line, in the model's order."

@@ -15,6 +15,8 @@ from zoo.adapt.head import IMAGENET_DEVIATION, IMAGENET_MEAN, Head, Job
 from zoo.adapt.naming import Naming
 from zoo.adapt.signature import Port, Signature
 
+_QUERIES = 100
+
 
 def _logits(signature: Signature) -> Port | None:
     return signature.output("logits", "pred_logits")
@@ -22,6 +24,16 @@ def _logits(signature: Signature) -> Port | None:
 
 def _fits_queries(signature: Signature) -> bool:
     return _logits(signature) is not None and signature.output("pred_boxes") is not None
+
+
+def _may_be_a_descendant(signature: Signature) -> bool:
+    """Of DETR, with its inputs and outputs but a sigmoid: by the operator of deformable attention beside a mask, or by
+    more queries than DETR's 100.
+    """
+    if "GridSample" in signature.operators:
+        return signature.input("pixel_mask") is not None
+    logits = _logits(signature)
+    return logits is not None and logits.size(1) not in (None, _QUERIES)
 
 
 def _wrap_queries(job: Job, softmax: bool, imagenet: bool, names: tuple[str, str] = ("logits", "pred_boxes")) -> Naming:
@@ -110,11 +122,7 @@ HEADS = {
     ),
     "deformable-detr": Head(
         about="Deformable, Conditional and DAB-DETR of Hugging Face: sigmoid, ImageNet normalisation",
-        fits=lambda signature: (
-            _fits_queries(signature)
-            and signature.input("pixel_mask") is not None
-            and "GridSample" in signature.operators
-        ),
+        fits=lambda signature: _fits_queries(signature) and _may_be_a_descendant(signature),
         wrap=lambda job: _wrap_queries(job, softmax=False, imagenet=True),
         family="detr",
         frame=Frame(width=800, height=800),

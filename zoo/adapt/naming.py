@@ -6,9 +6,7 @@ ten of the first ninety never named anything.
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.errors import ForeignModelError
@@ -21,7 +19,6 @@ _COCO_IDS_UP_TO = (90, 91)
 _BACKGROUND = frozenset({"background", "bg", "void"})
 _MAX_CLASSES = 100_000
 _MAX_NAME = 200
-_MAX_TEXT = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -83,32 +80,3 @@ def checked(labels: Sequence[str]) -> tuple[str, ...]:
     if wrong is not None:
         raise ForeignModelError(f"Class name {wrong + 1} is empty or longer than {_MAX_NAME} characters.")
     return named
-
-
-def from_notes(notes: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The names that an export carries: Ultralytics writes `names` as the text of a Python dict or list.
-
-    Raises:
-        ForeignModelError: there is such an entry but it is damaged.
-    """
-    text = notes.get("names")
-    if text is None:
-        return None
-    found = _parsed(text) if len(text) <= _MAX_TEXT else None
-    if isinstance(found, dict):
-        numbered = {int(key): name for key, name in found.items() if str(key).isdigit()}
-        found = (
-            [numbered[number] for number in sorted(numbered)] if sorted(numbered) == list(range(len(found))) else None
-        )
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise ForeignModelError("The model's own class names are damaged: give them with --names FILE, one a line.")
-    return checked(found)
-
-
-def _parsed(text: str) -> object:
-    for parse in (ast.literal_eval, json.loads):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            continue
-    return None

@@ -8,12 +8,11 @@ and `nms=True` exports answer (N, K, 6): x1 y1 x2 y2, score, class. The exporter
 
 from __future__ import annotations
 
-import ast
-
 from onnx import TensorProto
 
+from zoo.adapt import notes
 from zoo.adapt.head import Head, Job
-from zoo.adapt.naming import Naming, from_notes
+from zoo.adapt.naming import Naming
 from zoo.adapt.signature import Port, Signature
 from zoo.adapt.yolo_rows import STRIDES_P6, cells
 from zoo.errors import ForeignModelError
@@ -42,27 +41,24 @@ def _fits(signature: Signature, form: str) -> bool:
 
 
 def _form_by_notes(signature: Signature) -> str:
-    notes = signature.notes
-    if notes.get("author") != "Ultralytics":
+    said = signature.notes
+    if said.get("author") != "Ultralytics":
         return ""
-    if notes.get("task", "detect") not in _TASKS:
-        raise ForeignModelError(f"An Ultralytics model for {notes['task']!r} does not answer upright boxes.")
-    if notes.get("head") == "RTDETRDecoder" or "rtdetr" in notes.get("description", "").lower():
-        classes = len(from_notes(notes) or ())
+    if said.get("task", "detect") not in _TASKS:
+        raise ForeignModelError(f"An Ultralytics model for {said['task']!r} does not answer upright boxes.")
+    if said.get("head") == "RTDETRDecoder" or "rtdetr" in said.get("description", "").lower():
+        classes = len(notes.labels(said) or ())
         wide = rows_of(signature).size(2)
         if wide == 6 and classes == 2:
             return "rtdetr rtdetr-top"  # either: the exporter changed from one to the other
         return "rtdetr-top" if wide == 6 else "rtdetr"
-    if notes.get("end2end") == "True" or _exported_with_nms(notes.get("args", "")):
+    if said.get("end2end") == "True" or _exported_with_nms(said.get("args", "")):
         return "yolov10"
     return "yolov8"
 
 
 def _exported_with_nms(text: str) -> bool:
-    try:
-        arguments = ast.literal_eval(text) if text else {}
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return False  # a note, not the model: the sizes still speak
+    arguments = notes.parsed(text)
     return isinstance(arguments, dict) and arguments.get("nms") is True
 
 
@@ -79,7 +75,7 @@ def _form_by_sizes(signature: Signature) -> str:
         return "yolov10"
     if many is None and {"names", "stride"} <= signature.notes.keys():
         return "yolov5"  # which writes these two notes and no other
-    return "yolov8" if many is not None and many >= 5 and wide is None else ""
+    return ""
 
 
 def _wrap_v5(job: Job) -> Naming:
@@ -153,7 +149,7 @@ def _score_and_class(job: Job, rows: str, naming: Naming) -> tuple[str, str]:
 
 def _classes(job: Job, wide: int | None, before: int) -> int | None:
     """How many the output has room for; masks and key points stand behind them, so the file's own names count first."""
-    own = from_notes(job.signature.notes)
+    own = notes.labels(job.signature.notes)
     if own is not None and (wide is None or before + len(own) <= wide):
         return len(own)
     return None if wide is None else wide - before

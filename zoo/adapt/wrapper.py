@@ -15,7 +15,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from shared.manifest import Frame
 from zoo.adapt.signature import Port
-from zoo.adapt.walk import make_room, prune
+from zoo.adapt.walk import make_room, prune, references
+from zoo.errors import ForeignModelError
 
 OURS = "spotter."
 """What the names of added values begin with."""
@@ -40,6 +41,7 @@ class Wrapper:
         self._behind = False
         self._before: list[NodeProto] = []
         self._after: list[NodeProto] = []
+        self._fed: set[str] = set()
         self._counted = 0
         self._answers: list[tuple[str, int, list[int | str]]] = []
 
@@ -124,6 +126,7 @@ class Wrapper:
 
     def feed(self, port: Port, value: str) -> None:
         """Give a value to an input of the foreign graph."""
+        self._fed.add(port.name)
         self.add("Identity", value, out=self.inside(port))
 
     # -- behind -----------------------------------------------------------------------------------------------------
@@ -184,9 +187,14 @@ class Wrapper:
         self.answer("labels", labels, TensorProto.INT64, "A")
 
     def finish(self) -> ModelProto:
-        """The wrapped model: its new inputs and outputs, without the nodes and weights that no answer needs."""
+        """The wrapped model: its new inputs and outputs, without the nodes and weights that no answer needs.
+
+        Raises:
+            ForeignModelError: an answer needs an input that this form of export does not have.
+        """
         graph = self._graph
         inner = list(graph.node)
+        starving = {value.name for value in graph.input} - {self._renamed.get(name, name) for name in self._fed}
         del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
         images = [self.batch or "N", self.frame.height, self.frame.width, 3]
         graph.input.append(helper.make_tensor_value_info("images", TensorProto.UINT8, images))
@@ -194,4 +202,7 @@ class Wrapper:
             graph.output.append(helper.make_tensor_value_info(name, kind, sizes))
         graph.node.extend([*self._before, *inner, *self._after])
         prune(graph)
+        starving &= {name for node in graph.node for name in references(node)}
+        if starving:
+            raise ForeignModelError(f"The model wants inputs that are not known: {', '.join(sorted(starving)[:5])}.")
         return self._model
