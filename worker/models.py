@@ -38,9 +38,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Gone:
-    """What ended: how many versions, references that nothing here answers any more, and models gone as a whole."""
+    """What ended: versions, references that nothing here answers any more, and models that are gone as a whole."""
 
-    versions: int = 0
+    versions: tuple[str, ...] = ()
     references: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
 
@@ -160,7 +160,7 @@ class Models:
                         self._closing.append(slot)
 
     def close_unused(self, timeout_s: float) -> Gone:
-        """End what is out of reach and in nobody's hands; its memory returns."""
+        """End what is out of reach and in nobody's hands."""
         with self._lock:
             ended = [slot for slot in self._closing if slot.users == 0]
             self._closing = [slot for slot in self._closing if slot.users]
@@ -174,10 +174,8 @@ class Models:
                     model.refused = again
         for slot in ended:
             slot.served.batcher.close(timeout_s)
-            described = slot.served.manifest
-            logger.info("model unloaded", extra={"model": described.name, "version": described.version})
-        references = frozenset(slot.served.description.reference for slot in ended)
-        return Gone(len(ended), references - self.references, frozenset(names))
+        versions = tuple(slot.served.description.reference for slot in ended)
+        return Gone(versions, frozenset(versions) - self.references, frozenset(names))
 
     def close(self, timeout_s: float) -> None:
         """End everything, at the end of the process."""

@@ -86,7 +86,10 @@ class Reload:
         gone = self._models.close_unused(self._close_s)
         if gone.versions:
             give_back()
-        self._forgotten = Gone(0, self._forgotten.references | gone.references, self._forgotten.names | gone.names)
+        for reference in gone.versions:
+            name, _, version = reference.partition("@")
+            logger.info("model unloaded", extra={"model": name, "version": version})
+        self._forgotten = Gone((), self._forgotten.references | gone.references, self._forgotten.names | gone.names)
 
 
 def asked(waiting: Mapping[str, Backlog]) -> dict[str, set[str]]:

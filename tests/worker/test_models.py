@@ -237,7 +237,7 @@ def test_models_come_and_go_but_required_ones_stay(bench: Bench) -> None:
     assert bench.shown("other") == (None, {}, [], [])
     bench.models.retire({})
     gone = bench.models.close_unused(5)
-    assert gone == Gone(1, frozenset({"other@1"}), frozenset({"other"}))
+    assert gone == Gone(("other@1",), frozenset({"other@1"}), frozenset({"other"}))
     assert bench.answers("other") is None
     assert {model.name for model in bench.models.offer().models} == {"m"}
 
