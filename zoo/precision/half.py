@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from zoo.errors import PrecisionError
-from zoo.precision.trunk import CALM, HEAVY, captured, trunk
+from zoo.precision.trunk import HEAVY, captured, trunk
 
 LARGEST = float(np.finfo(np.float16).max)
 _FEATURES_ONLY = frozenset({"Resize", "Upsample"})
@@ -56,9 +56,7 @@ class _Rewrite:
         self._floats |= {one.name for one in graph.initializer if one.data_type == TensorProto.FLOAT}
         inside = trunk(graph).inside
         self.chosen = {
-            k
-            for k, node in enumerate(graph.node)
-            if (node.op_type in HEAVY or (k in inside and node.op_type in CALM)) and self._fits(node)
+            k for k, node in enumerate(graph.node) if (node.op_type in HEAVY or k in inside) and self._fits(node)
         }
         self._halved: set[str] = set()
 

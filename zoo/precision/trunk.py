@@ -27,8 +27,8 @@ class Trunk:
     """Places of nodes in `graph.node`.
 
     Attributes:
-        after: nodes that a heavy operator comes before, along calm ones.
-        before: nodes that a heavy operator comes after, likewise.
+        after: calm nodes that a heavy operator comes before, along calm ones.
+        before: calm nodes that a heavy operator comes after, likewise.
     """
 
     after: frozenset[int]
@@ -57,16 +57,16 @@ def captured(node: NodeProto) -> Iterator[str]:
 
 
 def _reached(graph: GraphProto, forward: bool) -> frozenset[int]:
-    """Nodes that a heavy operator reaches in one direction, itself not counted unless another one reaches it."""
+    """Calm nodes that a heavy operator reaches in one direction, itself not counted unless another one reaches it."""
     marked: set[str] = set()
     reached = set()
     places = range(len(graph.node))
     for place in places if forward else reversed(places):
         node = graph.node[place]
         entered, left = (node.input, node.output) if forward else (node.output, node.input)
-        touched = any(name in marked for name in entered if name)
+        touched = node.op_type in CALM and any(name in marked for name in entered if name)
         if touched:
             reached.add(place)
-        if node.op_type in HEAVY or (touched and node.op_type in CALM):
+        if touched or node.op_type in HEAVY:
             marked.update(name for name in left if name)
     return frozenset(reached)
