@@ -151,9 +151,10 @@ def _each_picture(net: Net, images: str) -> str:
     the graph around it. (N, 3, H, W).
     """
     value = helper.make_tensor_value_info
+    around = net.add("Identity", images)  # which nothing reads but the body
     body = helper.make_graph(
         [
-            helper.make_node("Gather", [images, "step"], ["picture"], axis=0),
+            helper.make_node("Gather", [around, "step"], ["picture"], axis=0),
             helper.make_node("Transpose", ["picture"], ["turned"], perm=[2, 0, 1]),
             helper.make_node("Identity", ["go"], ["on"]),
             helper.make_node("Identity", ["step"], ["next"]),

@@ -159,6 +159,6 @@ class RtDetr:
         net.affine(features, self.scores.weights, self.scores.bias, out="scores")
         return net.save(
             path,
-            {"images": (FLOAT, ["N", 3, HEIGHT, WIDTH]), "orig_target_sizes": (INT64, ["N", 2])},
+            {"orig_target_sizes": (INT64, ["N", 2]), "images": (FLOAT, ["N", 3, HEIGHT, WIDTH])},
             {"labels": (INT64, ["N", 6]), "boxes": (FLOAT, ["N", 6, 4]), "scores": (FLOAT, ["N", 6])},
         )

@@ -119,6 +119,19 @@ def test_tensorflow_2_says_how_many_classes_and_takes_one_picture(frames: NDArra
     assert names == [["person", "stop sign", "toothbrush", None, "person"]] * 3  # COCO's ids 13 and 90; 12 is nothing
 
 
+@pytest.mark.parametrize("labels", [("a", "b", "c"), COCO], ids=["three", "coco"])
+def test_class_numbers_without_a_name_say_nothing(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    """The background, ids that COCO never used, and numbers beyond the names or below all of them."""
+    path = Tf(classes=(0, 1, 3, 4, 12), count=5).write(tmp_path / "low.onnx")
+    more = Tf(classes=(90, 91, 200, -1, -90), count=5).write(tmp_path / "high.onnx")
+    frame = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    found = [served(adapt(one, labels=labels, frame=FRAME), frame, tmp_path)["labels"].tolist() for one in (path, more)]
+    if len(labels) == 3:
+        assert found == [[[-1, 0, 2, -1, -1]], [[-1, -1, -1, -1, -1]]]
+    else:
+        assert found == [[[-1, 0, 2, 3, -1]], [[79, -1, -1, -1, -1]]]
+
+
 # -- the ONNX model zoo -----------------------------------------------------------------------------------------------
 
 

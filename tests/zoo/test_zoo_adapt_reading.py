@@ -91,6 +91,13 @@ def test_a_location_outside_the_folder_is_refused(folder: Path, location: str) -
         read(outside(folder, location))
 
 
+def test_a_way_up_is_refused_even_where_it_comes_back(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "w.bin").write_bytes(bytes(64))
+    with pytest.raises(ForeignModelError, match="must be a file in the folder"):
+        read(outside(folder, "deep/../w.bin"))
+
+
 def test_a_link_that_leaves_the_folder_is_refused(folder: Path) -> None:
     (folder / "w.bin").symlink_to(folder.parent / "secret")
     (folder / "way").symlink_to(folder.parent)

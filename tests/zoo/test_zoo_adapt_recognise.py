@@ -200,6 +200,11 @@ def test_coco_s_eighty_names_stand_for_ids_up_to_ninety(path: Path) -> None:
         settle(coco[:79], 90, 1, True)
 
 
+def test_a_background_is_a_name_where_the_graph_counts_from_0() -> None:
+    assert settle(("background", "a"), 2, 0, False).labels == ("background", "a")
+    assert settle(("background", "a"), 1, 1, False).labels == ("a",)
+
+
 @given(st.integers(1, 300), st.sampled_from([0, 1]), st.booleans())
 def test_plain_names_are_counted_from_the_first(count: int, first: int, coco_ids: bool) -> None:
     labels = [f"c{k}" for k in range(count)]

@@ -74,14 +74,14 @@ class Signature:
 
     @property
     def image(self) -> Port:
-        """The input that takes the picture: the one of rank 4 or 3 with three channels; else the first.
+        """The input that takes the picture: the one of rank 4 with three channels; else the first.
 
         Raises:
             ForeignModelError: the graph has no input.
         """
         if not self.inputs:
             raise ForeignModelError("The model has no input.")
-        pictures = [port for port in self.inputs if port.rank in (3, 4) and 3 in (port.dims or ())]
+        pictures = [port for port in self.inputs if port.rank == 4 and 3 in (port.dims or ())]
         return (pictures or list(self.inputs))[0]
 
     @property
