@@ -57,6 +57,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess((), code, out.getvalue().encode(), err.getvalue().encode())
 
     monkeypatch.setattr("spotter.local.subprocess.run", run)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a Decoder sets for the process
     monkeypatch.setattr(optimise, "ROUNDS", 1)
 
 
