@@ -78,6 +78,13 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         darknet.convert(CFG, tmp_path / "none.weights")
 
 
+def test_weights_of_another_cfg_show_in_their_variances(tmp_path: Path) -> None:
+    values = layer_values(CFG)
+    values[0]["variance"] = -values[0]["variance"]
+    with pytest.raises(WeightsError, match="they belong to another cfg"):
+        darknet.convert(CFG, write_weights(tmp_path / "w.weights", values))
+
+
 def test_cfgs_that_are_no_detector_are_refused(tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "w.weights", layer_values(CFG))
     for cfg, reason in (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.cfg import Section
+from zoo.errors import WeightsError
 from zoo.graph import Tensor
 from zoo.layers.activations import WITH_INPUT, activate
 from zoo.network import Kernel, Network
@@ -199,8 +200,13 @@ def _fold(kernel: Floats, bias: Floats, norm: Floats) -> tuple[Floats, Floats]:
     """Kernel and bias of one convolution that equals convolution, then batch norm. `norm`: scales, means, variances.
 
     In float64, so that the folded values are the nearest float32; one filter's factor is one number.
+
+    Raises:
+        WeightsError: a variance is negative, as happens where other values are read as variances.
     """
     scale, mean, variance = norm.astype(np.float64)
+    if not (variance >= 0).all():
+        raise WeightsError("A variance in the weights is negative or no number: they belong to another cfg.")
     factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
     folded = kernel * factor[:, None, None, None]
     return folded.astype(np.float32), (bias - mean * factor).astype(np.float32)
