@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shared.manifest import Origin
 from tests.zoo.onnx_exports import FLOAT, HEIGHT, INT64, WIDTH, Net, Rcnn, Tf
-from tests.zoo.onnx_exports_queries import CELLS, Yolo
+from tests.zoo.onnx_exports_queries import CELLS, RtDetr, Yolo
 from zoo.adapt import adapt
 from zoo.adapt.external_data import MAX_BYTES
 from zoo.adapt.reading import MIN_OPSET, read
@@ -355,6 +355,45 @@ def test_a_hostile_constant_does_not_take_all_the_memory(tmp_path: Path) -> None
     command = [sys.executable, "-c", program, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "torchvision\n", done.stderr
+
+
+def changed(path: Path, old: bytes, new: bytes) -> Path:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = Tf().write(tmp_path / "f.onnx")
+    with pytest.raises(ForeignModelError, match="not UTF-8"):
+        adapt(changed(path, b"turned_pictures", b"turned_\xff\xfectures"), labels=NAMES)
+
+
+@pytest.mark.parametrize("size", [1 << 40, 1 << 30, 9000])
+def test_sizes_that_no_detector_has_build_nothing(tmp_path: Path, size: int) -> None:
+    """Of rows: taken for open; of frames: refused."""
+    path = Tf().write(tmp_path / "f.onnx")
+    model = onnx.load(path)
+    scores = next(value for value in model.graph.output if value.name == "detection_scores:0")
+    scores.type.tensor_type.shape.dim[1].dim_value = size
+    onnx.save(model, path)
+    assert len(adapt(path, labels=NAMES).model.SerializeToString()) < 200_000
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 9000
+    onnx.save(model, path)
+    with pytest.raises(ForeignModelError, match="9000, which is more than 8192"):
+        adapt(path, labels=NAMES)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.STRING, TensorProto.COMPLEX64, 81])
+def test_inputs_of_other_types_are_refused(tmp_path: Path, kind: int) -> None:
+    path = RtDetr().write(tmp_path / "f.onnx")
+    for place in (0, 1):
+        model = onnx.load(path)
+        model.graph.input[place].type.tensor_type.elem_type = kind
+        (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(ForeignModelError, match="takes n"):
+            adapt(tmp_path / "bad.onnx", labels=NAMES)
 
 
 SAMPLES: dict[str, bytes] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnx import ModelProto
+from pydantic import ValidationError
 
 from shared.manifest import Defaults, Frame, Origin, Resize, Traits
 from zoo.adapt import notes
@@ -141,7 +142,10 @@ def _frame(signature: Signature, wanted: Frame, asked: bool) -> Frame:
         raise ForeignModelError(
             f"The model takes frames of {width or 'any'}x{height or 'any'} only, not {wanted.width}x{wanted.height}."
         )
-    return Frame(width=width or wanted.width, height=height or wanted.height)
+    try:
+        return Frame(width=width or wanted.width, height=height or wanted.height)
+    except ValidationError:
+        raise ForeignModelError(f"The model takes frames of {width}x{height}, which is more than 8192.") from None
 
 
 def _batch(signature: Signature) -> int | None:

@@ -14,8 +14,10 @@ from shared.manifest import Defaults, Frame
 from zoo.adapt.head import IMAGENET_DEVIATION, IMAGENET_MEAN, Head, Job
 from zoo.adapt.naming import Naming
 from zoo.adapt.signature import Port, Signature
+from zoo.errors import ForeignModelError
 
 _QUERIES = 100
+_MAX_MASK = 4096
 
 
 def _logits(signature: Signature) -> Port | None:
@@ -61,7 +63,10 @@ def _feed_mask(job: Job) -> None:
     mask = job.signature.input("pixel_mask")
     if mask is not None:
         frame = job.graph.frame
-        job.graph.repeated(mask, np.ones((mask.size(1) or frame.height, mask.size(2) or frame.width)))
+        height, width = mask.size(1) or frame.height, mask.size(2) or frame.width
+        if max(height, width) > _MAX_MASK:
+            raise ForeignModelError(f"The mask of {width}x{height} is larger than any frame.")
+        job.graph.repeated(mask, np.ones((height, width)))
 
 
 def _fits_chosen(signature: Signature) -> bool:

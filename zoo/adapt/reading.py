@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, NodeProto, helper
 
 from zoo.adapt.external_data import MAX_BYTES, embed
-from zoo.adapt.walk import bodies, graphs, nodes, sort
+from zoo.adapt.walk import bodies, graphs, nodes, sort, values
 from zoo.errors import ForeignModelError
 
 MAX_NODES = 500_000
@@ -55,6 +55,7 @@ def read(path: Path) -> ModelProto:
     if not model.HasField("graph") or not model.graph.node:
         raise ForeignModelError(f"{path.name} is not an ONNX file: it has no graph.")
     try:
+        _refuse_bytes(model)
         model = _without_functions(model)
         _refuse_foreign_operators(model)
         embed(model, path.parent, path.name)
@@ -66,6 +67,13 @@ def read(path: Path) -> ModelProto:
         raise ForeignModelError(f"{path.name} is not valid ONNX: {_first_line(error)}.") from None
     _tidy(model)
     return model
+
+
+def _refuse_bytes(model: ModelProto) -> None:
+    """ONNX's strings are not checked while they are parsed: what is not UTF-8 comes as bytes, or raises when read."""
+    notes = (text for entry in model.metadata_props for text in (entry.key, entry.value))
+    if not all(isinstance(text, str) for text in (*values(model.graph), *notes)):
+        raise ForeignModelError("The model is damaged: it holds names that are not UTF-8.")
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from zoo.errors import ForeignModelError
 REAL = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE})
 WHOLE = frozenset({TensorProto.INT64, TensorProto.INT32})
 _WEIGHTLESS_ABOVE = 4096
+_MOST = 1 << 20  # a claim beyond it is not believed: nothing that depends on it is built
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,5 @@ def _port(value: ValueInfoProto) -> Port:
     kind = value.type.tensor_type
     dims = None
     if kind.HasField("shape"):
-        dims = tuple(
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in kind.shape.dim
-        )
+        dims = tuple(dim.dim_value if 0 < dim.dim_value <= _MOST else None for dim in kind.shape.dim)
     return Port(value.name, kind.elem_type, dims)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from shared.manifest import Frame
-from zoo.adapt.signature import Port
+from zoo.adapt.signature import REAL, WHOLE, Port
 from zoo.adapt.walk import make_room, prune, references
 from zoo.errors import ForeignModelError
 
@@ -91,8 +91,13 @@ class Wrapper:
             port: takes (N, 3, H, W), or (3, H, W) where it has rank 3, or (N, H, W, 3) with `channels_last`.
             top: what 255 becomes before the mean is taken away: 255 or 1.
             bgr: whether the network wants blue first.
+
+        Raises:
+            ForeignModelError: the input takes another type.
         """
         value = "images"
+        if port.kind not in REAL | {TensorProto.UINT8}:
+            raise ForeignModelError(f"The input {port.name!r} takes neither real numbers nor bytes.")
         if bgr:
             value = self.add("Gather", value, self.integers(2, 1, 0), axis=3)
         if not channels_last:
@@ -114,7 +119,13 @@ class Wrapper:
         self.feed(port, value)
 
     def repeated(self, port: Port, values: NDArray[np.generic]) -> None:
-        """Feed `values` (...) to an input that takes them once for each picture: (N, ...)."""
+        """Feed `values` (...) to an input that takes them once for each picture: (N, ...).
+
+        Raises:
+            ForeignModelError: the input takes no numbers.
+        """
+        if port.kind not in REAL | WHOLE | {TensorProto.BOOL}:
+            raise ForeignModelError(f"The input {port.name!r} takes no numbers.")
         kind = helper.tensor_dtype_to_np_dtype(port.kind)
         row = self.constant(values.astype(kind)[np.newaxis])
         if self.batch is not None:
