@@ -51,6 +51,7 @@ def import_model(
     resize: Annotated[Resize | None, typer.Option(help="How pictures are fitted into it.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Smallest confidence by default.")] = None,
     iou: Annotated[float | None, typer.Option(min=0, max=1, help="Overlap in one label, at most, by default.")] = None,
+    max_batch: Annotated[int | None, typer.Option(min=1, max=1024, help="Pictures in one run, at most.")] = None,
     licence: Annotated[str, typer.Option(help="Whose it is, in your words.")] = "not stated",
     models_dir: ModelsDir = Path("models"),
 ) -> None:
@@ -69,7 +70,8 @@ def import_model(
     with _zoo_errors():
         from zoo import intake
 
-        wishes = intake.Wishes(names, intake.frame(frame) if frame else None, resize, threshold, iou, licence)
+        size = intake.frame(frame) if frame else None
+        wishes = intake.Wishes(names, size, resize, threshold, iou, max_batch, licence)
         if onnx is not None:
             made = intake.import_onnx(models_dir, name, onnx, head, wishes)
         elif weights is not None:
@@ -77,8 +79,8 @@ def import_model(
             made = intake.import_darknet(models_dir, name, files, wishes)
         else:
             raise StackError("Give --weights and --cfg for a darknet model, or --onnx for one of another system.")
-    size = f"{made.frame.width} x {made.frame.height}"
-    _say(f"Model {name}, version {made.version}, is in {models_dir}: {made.family}, {len(made.labels)} labels, {size}")
+    about = f"{made.family}, {len(made.labels)} labels, {made.frame.width} x {made.frame.height}"
+    _say(f"Model {name}, version {made.version}, is in {models_dir}: {about}")
     _say(f"See whether it is right: spotter detect --local --model {name} PICTURE")
 
 

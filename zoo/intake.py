@@ -30,6 +30,7 @@ class Wishes:
         frame: size of the network's input in pixels, where the network leaves a choice.
         threshold: smallest confidence where a request names none, 0..1.
         iou: overlap above which the weaker of two boxes falls, likewise.
+        max_batch: pictures in one run; 1 for a graph that says it takes any number but does not.
         licence: in the user's words.
     """
 
@@ -38,6 +39,7 @@ class Wishes:
     resize: Resize | None = None
     threshold: float | None = None
     iou: float | None = None
+    max_batch: int | None = None
     licence: str = "not stated"
 
 
@@ -80,6 +82,7 @@ def import_darknet(models_dir: Path, name: str, files: DarknetFiles, wishes: Wis
         resize=wishes.resize or converted.resize,
         interpolation=files.interpolation,
         single_label=converted.single_label,
+        max_batch=wishes.max_batch,
         defaults=_defaults(Defaults(), wishes),
         origin=_origin(
             files.topology, (files.cfg, files.weights, files.data, files.tree, files.mapping, names_file), wishes
@@ -98,7 +101,9 @@ def import_onnx(models_dir: Path, name: str, path: Path, head: str | None, wishe
         ZooError: the file is missing, unsafe or of no known form, or the labels do not fit; the text says which.
     """
     labels = names.labels(wishes.names) if wishes.names else None
-    found = adapt.adapt(path, head=head, frame=wishes.frame, labels=labels, resize=wishes.resize)
+    found = adapt.adapt(
+        path, head=head, frame=wishes.frame, labels=labels, resize=wishes.resize, max_batch=wishes.max_batch
+    )
     traits = found.traits(_origin(None, (path, wishes.names), wishes))
     traits = traits.model_copy(update={"defaults": _defaults(traits.defaults, wishes)})
     return repository.install(models_dir, name, found.model, traits)
