@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 
@@ -17,22 +19,28 @@ READY_S = 60.0
 
 
 class Stack:
-    """`with Stack(folder, models, "fp32") as stack:` is ready to take jobs on 127.0.0.1:`stack.port`."""
+    """`with Stack(folder, models, "fp32") as stack:` is ready to take jobs on 127.0.0.1:`stack.port`.
 
-    def __init__(self, folder: Path, models: Path, precision: str = "auto", **settings: str) -> None:
+    Ready: all `workers` are there, and the default model is served.
+    """
+
+    def __init__(
+        self, folder: Path, models: Path, precision: str = "auto", *, workers: int = 1, **settings: str
+    ) -> None:
         self.port = free_port()
         self._log = folder / "stack.log"
         self._command = [sys.executable, "-m", "spotter", "up", "--port", str(self.port), "--data",
-                         str(folder / "data"), "--models-dir", str(models)]  # fmt: skip
+                         str(folder / "data"), "--models-dir", str(models), "--workers", str(workers)]  # fmt: skip
         self._env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING"}
         self._env |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
+        self._workers = workers
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Stack:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + READY_S
-        while not answers(f"http://127.0.0.1:{self.port}", "/readyz"):
+        while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._stop()
                 raise RuntimeError(f"the stack did not start:\n{self._log.read_text()}")
@@ -59,6 +67,13 @@ class Stack:
     def log(self) -> str:
         """Everything that the processes printed so far."""
         return self._log.read_text()
+
+    def _ready(self) -> bool:
+        base = f"http://127.0.0.1:{self.port}"
+        if not answers(base, "/readyz"):
+            return False
+        with urllib.request.urlopen(f"{base}/readyz", timeout=5) as answer:
+            return int(json.load(answer)["workers"]) >= self._workers
 
     def _stop(self) -> None:
         assert self._process is not None

@@ -1,0 +1,31 @@
+"""The command line that all benches share, and how their result is printed: JSON, on the last line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every bench takes: picture, model repository, model, precision, rounds."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--image", type=Path, default=Path("tests/pictures/dog.jpg"))
+    made.add_argument("--models-dir", type=lambda text: Path(text).resolve(), default=Path("models").resolve())
+    made.add_argument("--model", default="yolov3-tiny")
+    made.add_argument("--precision", default="auto", choices=PRECISIONS)
+    made.add_argument("--rounds", type=int, default=3)
+    return made
+
+
+def say(text: str) -> None:
+    """Progress, at once, also through a pipe."""
+    print(text, flush=True)
+
+
+def result(document: dict[str, Any]) -> None:
+    """The bench's answer: one JSON document on one line, the last."""
+    print(json.dumps(document), flush=True)
