@@ -1,7 +1,7 @@
 """Waiting for jobs to change: one Pub/Sub subscription of the process serves every request that waits.
 
 A message is a hint that a job changed; what it is now is always read from the store. Messages lost in a reconnect cost
-nothing: all waiters look again.
+nothing: all watches look again.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -22,21 +22,52 @@ from shared.views import Snapshot
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 10.0
-"""A waiter looks by itself after this, should the server have dropped a message."""
+"""A watch looks by itself after this, should the server have dropped a message."""
 
 
-class _Waiter:
+class Watch:
+    """Notices changes of one job from its making on; see `Changes.watch`."""
+
     def __init__(self, only_final: bool) -> None:
         self.changed = asyncio.Event()
         self.only_final = only_final
 
+    async def until(
+        self,
+        look: Callable[[], Awaitable[Snapshot]],
+        done: Callable[[Snapshot], bool],
+        timeout_s: float,
+        *,
+        new: bool = False,
+    ) -> Snapshot:
+        """The first snapshot for which `done` holds, or the last one when `timeout_s` is over.
+
+        Args:
+            new: there is nothing to see before the first change, since the job came after this watch.
+
+        Raises whatever `look` raises.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if new:
+                await self._change(deadline)
+            new = True
+            self.changed.clear()  # before the look: a change during it is not missed
+            snapshot = await look()
+            if done(snapshot) or time.monotonic() >= deadline:
+                return snapshot
+
+    async def _change(self, deadline: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), min(deadline - time.monotonic(), LOOK_AGAIN_S))
+
 
 class Changes:
-    """Wakes waiters by job id. `start` and `stop` belong to the application's lifespan."""
+    """Wakes watches by job id. `start` and `stop` belong to the application's lifespan."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._waiters: dict[str, set[_Waiter]] = {}
+        self._watches: dict[str, set[Watch]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -50,36 +81,21 @@ class Changes:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def wait(
-        self,
-        job: str,
-        look: Callable[[], Awaitable[Snapshot]],
-        done: Callable[[Snapshot], bool],
-        timeout_s: float,
-        *,
-        only_final: bool,
-    ) -> Snapshot:
-        """The first snapshot for which `done` holds, or the last one when `timeout_s` is over.
+    @contextmanager
+    def watch(self, job: str, *, only_final: bool) -> Iterator[Watch]:
+        """Watch a job for the time of the block; it need not exist yet.
 
-        `only_final` spares the looks at changes that cannot end the job. Raises whatever `look` raises.
+        `only_final` spares the looks at changes that cannot end the job.
         """
-        deadline = time.monotonic() + timeout_s
-        waiter = _Waiter(only_final)
-        self._waiters.setdefault(job, set()).add(waiter)
+        watch = Watch(only_final)
+        self._watches.setdefault(job, set()).add(watch)
         try:
-            while True:
-                waiter.changed.clear()  # before the look: a change during it is not missed
-                snapshot = await look()
-                left = deadline - time.monotonic()
-                if done(snapshot) or left <= 0:
-                    return snapshot
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(waiter.changed.wait(), min(left, LOOK_AGAIN_S))
+            yield watch
         finally:
-            waiters = self._waiters[job]
-            waiters.discard(waiter)
-            if not waiters:
-                del self._waiters[job]
+            watches = self._watches[job]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[job]
 
     async def _listen(self) -> None:
         pause_s = 0.1
@@ -87,9 +103,9 @@ class Changes:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(EVENTS_CHANNEL)
-                    for waiters in self._waiters.values():
-                        for waiter in waiters:
-                            waiter.changed.set()
+                    for watches in self._watches.values():
+                        for watch in watches:
+                            watch.changed.set()
                     pause_s = 0.1
                     while True:
                         message = await pubsub.get_message(timeout=5.0)
@@ -102,6 +118,6 @@ class Changes:
 
     def _tell(self, event: str) -> None:
         job, status, _ = event.split(" ")
-        for waiter in self._waiters.get(job, ()):
-            if not waiter.only_final or status in TERMINAL:
-                waiter.changed.set()
+        for watch in self._watches.get(job, ()):
+            if not watch.only_final or status in TERMINAL:
+                watch.changed.set()

@@ -106,9 +106,10 @@ def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[
                     "attempts": attempts,
                     "created_ms": reply[1],
                     "claimed_ms": reply[2],
+                    "data": data,
                 }
             )
-            for index, source, fence, attempts in reply[3:]
+            for index, source, fence, attempts, data in reply[3:]
         ]
 
     return Call("claim", (model, most, int(lease_s * 1000), int(first)), read)

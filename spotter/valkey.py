@@ -34,6 +34,9 @@ always-show-logo no
 appendonly yes
 appendfsync everysec
 save ""
+# The log is written anew now and then; it holds pictures, which are compressed already.
+rdbcompression no
+auto-aof-rewrite-min-size 256mb
 # Full memory refuses new jobs; it never drops old ones.
 maxmemory {maxmemory_bytes}
 maxmemory-policy noeviction

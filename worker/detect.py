@@ -137,7 +137,7 @@ class Detector:
 
     def _begin(self, served: Served, one: Claim) -> _Begun:
         start = time.perf_counter()
-        data = self._sources.fetch(one.source)
+        data = self._sources.fetch(one.source) if one.data is None else one.data
         fetched = time.perf_counter()
         pixels = self._decoder.decode(data)
         manifest = served.manifest

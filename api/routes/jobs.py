@@ -49,13 +49,15 @@ async def submit(request: Request, state: Shared) -> Response:
     spec = await _spec(state, submission)
     observe.job_id.set(spec.id)
     inline = await _store_large(state, submission.uploads)
-    tokens = await state.store.run(accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline))
-    state.waker.wake_detect(spec.model, tokens)
+    taking = accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline)
     headers = {"Location": f"{settings.base_url or ''}/jobs/{spec.id}"}
     if wait_s is None:
+        state.waker.wake_detect(spec.model, await state.store.run(taking))
         return job_answer(await state.snapshot(spec.id), settings.base_url, 202, headers)
     headers["Preference-Applied"] = f"wait={wait_s}"
-    snapshot = await _wait_final(state, spec.id, wait_s)
+    with state.changes.watch(spec.id, only_final=True) as watch:
+        state.waker.wake_detect(spec.model, await state.store.run(taking))
+        snapshot = await watch.until(lambda: state.snapshot(spec.id), _final, wait_s, new=True)
     return job_answer(snapshot, settings.base_url, 200 if snapshot.final else 202, headers)
 
 
@@ -71,9 +73,8 @@ async def look(
     snapshot = await state.snapshot(job)
     seen = known or etag(snapshot)
     if wait and not snapshot.final and etag(snapshot) == seen:
-        snapshot = await state.changes.wait(
-            job, lambda: state.snapshot(job), lambda now: now.final or etag(now) != seen, wait, only_final=False
-        )
+        with state.changes.watch(job, only_final=False) as watch:
+            snapshot = await watch.until(lambda: state.snapshot(job), lambda now: now.final or etag(now) != seen, wait)
     if known is not None and etag(snapshot) == known:
         return Response(status_code=304, headers={"ETag": known})
     return job_answer(snapshot, state.settings.base_url)
@@ -148,10 +149,8 @@ async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, byt
     return {name: data for name, data in uploads.items() if name not in large}
 
 
-async def _wait_final(state: State, job: str, wait_s: int) -> Snapshot:
-    return await state.changes.wait(
-        job, lambda: state.snapshot(job), lambda snapshot: snapshot.final, wait_s, only_final=True
-    )
+def _final(snapshot: Snapshot) -> bool:
+    return snapshot.final
 
 
 def _preferred_wait(header: str) -> int | None:

@@ -1,6 +1,8 @@
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
--- came back from a dead worker always alone. Returns {} or {doc, created, now, {index, source, fence, attempts}, ...}.
+-- came back from a dead worker always alone. Returns {} or {doc, created, now,
+-- {index, source, fence, attempts, bytes or false}, ...}: the bytes of uploads that the store keeps come along, up to ROOM.
+local ROOM = 4 * 1024 * 1024
 local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
 local lease_end = NOW + tonumber(ARGV[4])
 if ARGV[5] == '1' and tonumber(redis.call('HGET', TOKENS, ARGV[2]) or '0') > 0 then
@@ -32,14 +34,19 @@ while true do
     if first >= total and returned == 0 then redis.call('ZREM', queue, id) end
     redis.call('HINCRBY', PENDING, ARGV[2], -#indexes)
     redis.call('HINCRBY', key, 'run', #indexes)
-    local out, tries = { f[1], tonumber(f[2]), NOW }, tonumber(f[8])
+    local out, tries, room = { f[1], tonumber(f[2]), NOW }, tonumber(f[8]), ROOM
     for _, index in ipairs(indexes) do
       local fence = redis.call('HINCRBY', key, 'a' .. index, 1)
       redis.call('ZADD', LEASES, lease_end, id .. '/' .. index)
       local of = redis.call('HMGET', key, 'p' .. index, 'h' .. index)
       local attempts = fence - tonumber(of[2] or '0')
       tries = math.max(tries, attempts)
-      out[#out + 1] = { tonumber(index), of[1], fence, attempts }
+      local upload, bytes = cjson.decode(of[1]).upload, false
+      if upload and redis.call('STRLEN', blob_key(upload)) <= room then
+        bytes = redis.call('GET', blob_key(upload))
+        room = room - (bytes and #bytes or 0)
+      end
+      out[#out + 1] = { tonumber(index), of[1], fence, attempts, bytes }
     end
     redis.call('HSET', key, 'tries', tries)
     if f[6] == 'queued' then

@@ -71,6 +71,7 @@ def test_the_store_keeps_what_it_accepted() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
+    assert "--rdbcompression no" in command
     assert "redis:/data" in SERVICES["redis"]["volumes"]
 
 

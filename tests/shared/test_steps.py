@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from shared.errors import QueueFull
-from shared.schema import UrlSource
+from shared.schema import UploadSource, UrlSource
 from shared.steps import (
     MOST_TOKENS,
+    accept,
     beat,
     cancel,
     claim,
@@ -95,6 +96,20 @@ def test_claims_take_a_job_in_order_and_share_its_tail(store: JobStore, total: i
         assert len(got) == max(1, min(16, -(-left // 8)))
         indexes += [held.index for held in got]
     assert indexes == list(range(total))
+
+
+def test_a_claim_brings_the_bytes_of_kept_uploads_along_up_to_a_bound(store: JobStore, client: redis.Redis) -> None:
+    names = [f"upl_{k:020d}" for k in range(16)]
+    large, small = bytes(3 << 20), b"\x00\xff small"
+    blobs = {name: small if k in (1, 3) else large for k, name in enumerate(names) if k != 15}
+    job = spec(16)
+    store.run(accept(job, [UploadSource(upload=name) for name in names], queue_limit=100, blobs=blobs))
+    client.delete(PREFIX + "blob:" + names[3])
+    first = store.run(claim("m", 16, LEASE_S))
+    second = store.run(claim("m", 16, LEASE_S))
+    # 4 MiB a claim: the first picture, then what still fits; the others are fetched one by one
+    assert [held.data for held in first] == [large, small]
+    assert [held.data for held in second] == [large, None]
 
 
 def test_a_token_is_published_only_for_work_that_none_on_its_way_will_find(store: JobStore) -> None:

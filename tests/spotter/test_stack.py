@@ -104,6 +104,7 @@ def test_the_server_is_set_up_to_lose_nothing(tmp_path: Path) -> None:
         "maxmemory": str(MAXMEMORY),
         "bind": "127.0.0.1",
         "save": "",
+        "rdbcompression": "no",
     }
     assert {name: settings[name] for name in expected} == expected
 
