@@ -1,8 +1,8 @@
 """BentoML: `bentoml serve` imports the `Detection` of this module by name.
 
-Ways: `threads` (one Service, every request on a thread of its own, no batches), `batch` (its batching page: a Service that
-prepares pictures, and behind it one whose batchable API collects them). Annotations are live objects here, because BentoML
-reads them; so no postponed ones.
+Ways: `threads` (one Service, every request on a thread of its own, no batches), `batch` (its batching page: a Service
+that takes requests, and behind it one whose batchable API collects them). Annotations are live objects here, because
+BentoML reads them; so no postponed ones.
 """
 
 # mypy: disable-error-code="import-not-found,misc,no-any-unimported,untyped-decorator,no-redef"

@@ -1,7 +1,8 @@
-"""LitServe: its HTTP processes hand raw bodies to worker processes, which collect batches.
+"""LitServe: its HTTP process hands raw bodies to worker processes, which collect batches.
 
-Ways: `batch` (decode_request, batch, predict, unbatch as its batching page has them; `batch` prepares the pictures side by
-side). Annotations are live objects here, because LitServe takes the request's type from them; so no postponed ones.
+Ways: `queue` (multiprocessing's) and `fast_queue` (ZeroMQ) between these. The hooks are those of its batching page;
+`batch` prepares the pictures side by side. Annotations are live objects here, because LitServe takes the request's type
+from them; so no postponed ones.
 """
 
 # mypy: disable-error-code="import-not-found,misc,no-any-unimported"

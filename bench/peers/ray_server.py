@@ -4,7 +4,7 @@ Ways: `batch` (an async deployment that prepares pictures on threads and batches
 page are environment variables, in `bench.peers.roster`.
 """
 
-# mypy: disable-error-code="import-not-found,misc,no-any-unimported,untyped-decorator"
+# mypy: disable-error-code="import-not-found,misc,no-any-unimported,untyped-decorator,attr-defined"
 # The peer's package is installed in an environment of its own.
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Serving:
 
 
 class Detector:
-    """Decode, fit, run, select: the steps of `worker.detect`, for servers that have a queue and batches of their own."""
+    """Decode, fit, run, select: the steps of `worker.detect`, for servers with a queue and batches of their own."""
 
     def __init__(self, serving: Serving) -> None:
         cv2.setNumThreads(1)  # as in a worker: pictures are prepared side by side already
