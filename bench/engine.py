@@ -1,4 +1,4 @@
-"""The bare session: milliseconds per picture by provider, precision and batch size. No decoding, no selection, no queue.
+"""The bare session: milliseconds per picture by provider, precision and batch size. No decoding, selection or queue.
 
     python -m bench.engine [--batches 1,2,4,8] [--seconds 1] [--rounds 3] [--model yolov3-tiny]
 

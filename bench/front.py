@@ -70,9 +70,10 @@ class Front:
         return worker, processes.await_ready(worker, lambda: self.answers("/readyz"), self._log, READY_S)
 
     def end_worker(self, worker: subprocess.Popen[bytes]) -> None:
-        """As a deployment ends it: SIGTERM, drain."""
+        """As a deployment ends it: SIGTERM, drain. Raises RuntimeError: it did not end by itself."""
         self._running.remove(worker)
-        processes.end(worker)
+        if code := processes.end(worker):
+            raise RuntimeError(f"the worker ended with {code}:\n{self._log.read_text(errors='replace')[-2000:]}")
 
     def client(self) -> redis.Redis:
         """An ordinary connection to the store."""
