@@ -58,7 +58,7 @@ class State:
             return resolve(asked, default, await self.known_models())
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:
     state: State = request.state.spotter
     return state
 

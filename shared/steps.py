@@ -156,9 +156,11 @@ def top_up(model: str, seen: int) -> Call[int]:
     return Call("top_up", (model, seen, MOST_TOKENS), int)
 
 
-def give_way(model: str) -> Call[int]:
-    """Announce one more token on its way: that of a task which ends while work may be left."""
-    return Call("give_way", (model,), int)
+def give_way(model: str, *, always: bool = False) -> Call[bool]:
+    """Where tokens of other models or webhooks wait for a thread, announce one more token of this model on
+    its way: that of a thread which ends while work may be left. Reads as whether it shall end; `always`: in any case.
+    """
+    return Call("give_way", (model, int(always)), bool)
 
 
 def due_hooks(most: int, lease_s: float) -> Call[list[DueDelivery]]:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SLICE_S = 0.5
-"""A token works at most this long, then gives way: to tokens of other models, to deliveries, to a shutdown."""
+"""A token works at most this long before it gives way to tokens of other models and to deliveries, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,17 @@ class Detector:
         self.draining = threading.Event()
 
     def detect(self, reference: str) -> None:
-        """Claim pictures of `name` or `name@version` and see each to its end, until none waits or the slice of time is
-        over. Each claim goes to the version that the reference means at its time, and stays with it.
+        """Claim pictures of `name` or `name@version` and see each to its end, until none waits or others want the
+        thread. Each claim goes to the version that the reference means at its time, and stays with it.
         """
         until, first = time.monotonic() + SLICE_S, True
         try:
-            while not self.draining.is_set() and time.monotonic() < until:
+            while not self.draining.is_set():
+                if time.monotonic() >= until and not first:
+                    if self._store.run(give_way(reference)):
+                        self._waker.wake_detect(reference, 1)
+                        return
+                    until = time.monotonic() + SLICE_S
                 with self._models.using(reference) as served:
                     if served is None:
                         return
@@ -96,7 +101,7 @@ class Detector:
                     first = False
                     self._see_to_end(served, claims)
             if not first:
-                self._store.run(give_way(reference))
+                self._store.run(give_way(reference, always=True))
             self._waker.wake_detect(reference, 1)
         except Overloaded as error:
             logger.warning("token lost", extra={"error": repr(error)})  # the sweeper brings it back

@@ -122,8 +122,23 @@ def test_a_token_is_published_only_for_work_that_none_on_its_way_will_find(store
     assert store.run(accepting(spec(1000))) == MOST_TOKENS - 2
     assert store.run(top_up("m", MOST_TOKENS)) == 0
     assert store.run(top_up("m", 10)) == MOST_TOKENS - 10  # the others were lost
-    store.run(give_way("m"))
+    store.run(give_way("m", always=True))
     assert store.run(top_up("m", MOST_TOKENS + 1)) == 0
+
+
+def test_a_thread_gives_way_to_others_alone(store: JobStore, client: redis.Redis) -> None:
+    store.run(accepting(spec(2)))
+    assert not store.run(give_way("m"))
+    assert client.hget(PREFIX + "tokens", "m") == b"2"
+    store.run(accepting(spec(model="other")))
+    assert store.run(give_way("m"))
+    assert client.hget(PREFIX + "tokens", "m") == b"3"  # its own token is on its way again
+    store.run(claim("other", 1, LEASE_S))
+    assert not store.run(give_way("m"))
+    client.zadd(PREFIX + "hooks", {"job_1.job.failed": time.time() * 1000 + 60_000})
+    assert not store.run(give_way("m"))
+    client.zadd(PREFIX + "hooks", {"job_1.job.failed": time.time() * 1000 - 1})
+    assert store.run(give_way("m"))
 
 
 def test_priority_overtakes_and_age_overtakes_priority(store: JobStore, client: redis.Redis) -> None:

@@ -294,8 +294,14 @@ def test_a_token_works_until_nothing_waits_and_gives_way_in_time(bench: Bench, m
     assert all(bench.seen(job).final for job in jobs)
     assert bench.tokens.detects == 0
     monkeypatch.setattr(detect, "SLICE_S", 0.0)
-    bench.send()
-    bench.detector.detect("m")  # its slice is over before the first claim: the token goes back as it was
+    jobs = [bench.send() for _ in range(3)]
+    bench.detector.detect("m")  # its slice is over, but nobody else wants the thread
+    assert all(bench.seen(job).final for job in jobs)
+    assert bench.tokens.detects == 0
+    jobs = [bench.send() for _ in range(3)]
+    bench.send(model="other")
+    bench.detector.detect("m")
+    assert [bench.seen(job).final for job in jobs] == [True, False, False]
     assert bench.tokens.detects == 1
 
 
