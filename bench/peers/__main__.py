@@ -17,6 +17,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,7 @@ def _counts(words: str) -> list[int]:
 def main() -> None:
     """The process."""
     arguments = arguments_of()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended on the way out
     if arguments.install:
         for peer in dict(arguments.only):
             print(f"installing {peer}", flush=True)

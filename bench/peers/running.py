@@ -16,7 +16,9 @@ from spotter.stack import answers
 
 READY_S = 120.0
 END_S = 20.0
-"""For a server to end after SIGTERM, and then for what it left behind."""
+"""For a server to end after SIGTERM."""
+LEFT_S = 5.0
+"""The same, for processes that it left behind."""
 
 
 class Server:
@@ -90,7 +92,7 @@ def _send(processes: set[tuple[int, int]], number: signal.Signals) -> set[tuple[
             os.kill(pid, number)
         except ProcessLookupError:
             continue  # it ended by itself just now
-    deadline = time.monotonic() + END_S
+    deadline = time.monotonic() + LEFT_S
     while (processes := _alive(processes)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return processes
