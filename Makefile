@@ -35,6 +35,10 @@ test: $(VENV)/dev ## ruff, mypy and all tests
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/local $(MODEL) ## measure and write docs/benchmarks.md (15 minutes; ARGS=--quick: 3)
+	@$(BIN)/python -m bench $(ARGS)
+
 .PHONY: clean
 clean: ## remove what make made, but not models and data
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with what every bench takes: picture, model repository, model, precision, rounds."""
+    end_in_order()
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--image", type=Path, default=Path("tests/pictures/dog.jpg"))
     made.add_argument("--models-dir", type=lambda text: Path(text).resolve(), default=Path("models").resolve())
@@ -19,6 +22,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--precision", default="auto", choices=PRECISIONS)
     made.add_argument("--rounds", type=int, default=3)
     return made
+
+
+def end_in_order() -> None:
+    """SIGTERM unwinds the stack as Ctrl-C does, so that a bench that is ended ends what it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def say(text: str) -> None:
