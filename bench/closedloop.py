@@ -1,8 +1,7 @@
 """Closed loop: each of N clients sends, waits for the answer, and sends the next, for some seconds.
 
 The generator is `wrk` where it is installed, one thread with N connections, so that Python's own cost is not on the
-bill; else a raw asyncio loop in a process of its own, which takes about a tenth of a core at 100 requests/s with
-pictures. Which one ran is in the result.
+bill; else a raw asyncio loop in a process of its own. Which one ran is in the result.
 
 `wrk` fills its latency percentiles up for what a stalled connection did not send meanwhile (`stats_correct` of wrk 4),
 the asyncio loop does not.

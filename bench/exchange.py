@@ -1,6 +1,6 @@
 """One HTTP/1.1 request and its answer, as bytes: what every load generator of the bench sends and how it judges.
 
-Raw on purpose: an ordinary HTTP client costs more CPU than the service spends on the same exchange, on the same cores.
+Raw on purpose: an ordinary HTTP client costs more CPU, and it is the cores of the service that it takes it from.
 """
 
 from __future__ import annotations
