@@ -20,9 +20,12 @@ SERVING = Serving.from_environment()
 Picture = Annotated[Path, ContentType("image/jpeg")]
 """A raw body: BentoML keeps it in a file for as long as the request lasts."""
 
+QUIET = {"traffic": {"timeout": 60}, "logging": {"access": {"enabled": False}}, "metrics": {"enabled": False}}
+"""No line for each request and no histograms: the others have none either."""
+
 if SERVING.way == "threads":
 
-    @bentoml.service(workers=SERVING.workers, threads=SERVING.side_by_side, traffic={"timeout": 60})
+    @bentoml.service(workers=SERVING.workers, threads=SERVING.side_by_side, **QUIET)
     class Detection:
         """Everything for one request on one thread."""
 
@@ -36,7 +39,7 @@ if SERVING.way == "threads":
 
 else:
 
-    @bentoml.service(workers=SERVING.workers, threads=1, traffic={"timeout": 60})
+    @bentoml.service(workers=SERVING.workers, threads=1, **QUIET)
     class Batches:
         """Bytes of several pictures -> their detections."""
 
@@ -48,7 +51,7 @@ else:
             """One batch."""
             return self.detector.detect(pictures)
 
-    @bentoml.service(workers=1, traffic={"timeout": 60})
+    @bentoml.service(workers=1, **QUIET)
     class Detection:
         """Takes the requests."""
 

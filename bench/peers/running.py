@@ -15,7 +15,7 @@ from spotter.address import free_port
 from spotter.stack import answers
 
 READY_S = 120.0
-END_S = 20.0
+END_S = 5.0
 """For a server to end after SIGTERM."""
 LEFT_S = 5.0
 """The same, for processes that it left behind."""

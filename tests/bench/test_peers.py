@@ -41,7 +41,7 @@ def test_every_peer_has_a_server_of_this_package(peer: str) -> None:
 def test_peers_and_settings_are_chosen_by_name() -> None:
     assert [peer for peer, _ in roster.choose(None)] == list(roster.PEERS)
     first = next(iter(roster.PEERS["mosec"].settings))
-    assert roster.choose("litserve/two-workers,mosec") == [("litserve", "two-workers"), ("mosec", first)]
+    assert roster.choose("litserve/worker-per-core,mosec") == [("litserve", "worker-per-core"), ("mosec", first)]
     assert arguments_of(["--venvs", "x", "--only", "mosec/single"]).only == [("mosec", "single")]
 
 
