@@ -22,6 +22,8 @@ from pathlib import Path
 from bench.closedloop import SPARE_S, LoadError
 from bench.exchange import Post, detection, read_answer
 
+KEPT_S = 2.0
+"""A connection that was idle for longer is not used again: servers close such ones (uvicorn after 5 s)."""
 CONNECTIONS = 256
 """Open at once, at most; a request that finds none waits for one, on its own clock."""
 
@@ -59,17 +61,24 @@ def open_loop(port: int, image: Path, *, rate: float, seconds: float, seed: int)
 
 async def _drive(port: int, post: Post, times: list[float]) -> Arrivals:
     request, seen = post.raw(port), Arrivals([], [])
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []  # since when; the freshest last
     room = asyncio.Semaphore(CONNECTIONS)
+
+    async def connection() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if idle and time.perf_counter() - idle[-1][0] < KEPT_S:
+            return idle.pop()[1:]
+        while idle:
+            idle.pop()[2].close()
+        return await asyncio.open_connection("127.0.0.1", port)
 
     async def one(meant: float) -> None:
         async with room:
-            reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await connection()
             seen.late_ms.append(1000 * (time.perf_counter() - meant))
             writer.write(request)
             status, body = await read_answer(reader)
             seen.latencies_ms.append(1000 * (time.perf_counter() - meant))
-            idle.append((reader, writer))
+            idle.append((time.perf_counter(), reader, writer))
         if wrong := post.wrong(status, body):
             raise LoadError(wrong)
 
@@ -78,7 +87,7 @@ async def _drive(port: int, post: Post, times: list[float]) -> Arrivals:
         for at in times:
             await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
             group.create_task(one(start + at))
-    for _, writer in idle:
+    for _, _, writer in idle:
         writer.close()
     return seen
 
