@@ -90,13 +90,14 @@ def _spec(model: str) -> JobSpec:
                    retain_s=86_400)  # fmt: skip
 
 
-def fill(one: Front, model: str, jobs: int) -> None:
-    """Queue so many jobs as the API does, without HTTP."""
-    source = UrlSource(url=URL)
+def fill(one: Front, model: str, jobs: int) -> float:
+    """Queue so many jobs as the API does, without HTTP; the bytes that each took in the store."""
+    source, before = UrlSource(url=URL), data_bytes(one)
     with one.client() as client:
         store = JobStore(client)
         for _ in range(jobs):
             store.run(accept(_spec(model), (source,), queue_limit=ROOM))
+    return (data_bytes(one) - before) / jobs
 
 
 def steps(one: Front, model: str) -> Steps:
@@ -146,32 +147,34 @@ def accepts(asked: argparse.Namespace, post: Post) -> dict[str, Any]:
 def depths(asked: argparse.Namespace, post: Post) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The shallow and the deep queue in turn. Rows, and the ratios of deep to shallow."""
     deep = DEEPER if asked.deep else DEEP
-    loads: dict[int, list[tuple[Load, float]]] = {SHALLOW: [], deep: []}
+    loads: dict[int, list[Load]] = {SHALLOW: [], deep: []}
+    sizes: dict[int, list[float]] = {SHALLOW: [], deep: []}
     taken: dict[int, list[Steps]] = {SHALLOW: [], deep: []}
     with ExitStack() as whole:
         long = front(whole, asked)
-        fill(long, asked.model, deep)
+        sizes[deep].append(fill(long, asked.model, deep))
         for number in range(1, asked.rounds + 1):
             with ExitStack() as stack:
                 short = front(stack, asked)  # a fresh one in each round, since the load itself makes it deeper
-                fill(short, asked.model, SHALLOW)
+                sizes[SHALLOW].append(fill(short, asked.model, SHALLOW))
                 for depth, one in ((SHALLOW, short), (deep, long)):
+                    steps(one, asked.model)  # a fresh server first meets its memory and its scripts
                     taken[depth].append(steps(one, asked.model))
-                    loads[depth].append(accepting(one, post, asked, max(2, asked.seconds // 2)))
+                    loads[depth].append(accepting(one, post, asked, max(2, asked.seconds // 2))[0])
             say(f"depth, round {number}: " + ", ".join(
-                f"{depth}: {loads[depth][-1][0].rate:.0f}/s, {taken[depth][-1].all_us:.0f} us" for depth in loads
+                f"{depth}: {loads[depth][-1].rate:.0f}/s, {taken[depth][-1].all_us:.0f} us" for depth in loads
             ))  # fmt: skip
     rows = [
-        {"queued before": depth, "accepts/s": over_rounds([load.rate for load, _ in loads[depth]], 0),
-         "p50 ms": over_rounds([load.p50_ms for load, _ in loads[depth]], 2),
-         "p99 ms": over_rounds([load.p99_ms for load, _ in loads[depth]], 2),
-         "bytes/job": over_rounds([size for _, size in loads[depth]], 0),
+        {"queued before": depth, "accepts/s": over_rounds([load.rate for load in loads[depth]], 0),
+         "p50 ms": over_rounds([load.p50_ms for load in loads[depth]], 2),
+         "p99 ms": over_rounds([load.p99_ms for load in loads[depth]], 2),
+         "bytes/job": over_rounds(sizes[depth], 0),
          "accept us": over_rounds([one.accept_us for one in taken[depth]], 0),
          "claim us": over_rounds([one.claim_us for one in taken[depth]], 0),
          "finish us": over_rounds([one.finish_us for one in taken[depth]], 0)}
         for depth in loads
     ]  # fmt: skip
-    http = ratios([load.rate for load, _ in loads[SHALLOW]], [load.rate for load, _ in loads[deep]])
+    http = ratios([load.rate for load in loads[SHALLOW]], [load.rate for load in loads[deep]])
     store = ratios([one.all_us for one in taken[deep]], [one.all_us for one in taken[SHALLOW]])
     compared = f"{deep:,} to {SHALLOW:,} queued"
     return rows, {

@@ -33,7 +33,7 @@ def facts() -> dict[str, Any]:
         "cores": hardware.cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "versions": _versions(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
