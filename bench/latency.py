@@ -69,7 +69,7 @@ def percentiles(rounds: list[list[float]]) -> dict[str, Range | float | str]:
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    """Everything in one stack, round after round."""
+    """Round after round, each in a fresh stack: the store keeps uploads, and fills up after some thousands."""
     bare = Bare(asked.models_dir, asked.model, asked.precision)
     service: list[list[float]] = []
     alone: list[list[float]] = []
@@ -77,11 +77,11 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     arrivals: dict[float, list[Arrivals]] = {share: [] for share in SHARES}
     capacities: list[float] = []
     generator = ""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), asked.models_dir, asked.precision, default_model=asked.model) as stack,
-    ):
-        for number in range(1, asked.rounds + 1):
+    for number in range(1, asked.rounds + 1):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Stack(Path(folder), asked.models_dir, asked.precision, default_model=asked.model) as stack,
+        ):
             through, loop = idle_round(stack.port, asked.image, bare, asked.pictures)
             service.append(through)
             alone.append(loop)
@@ -93,8 +93,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
                 seen = open_loop(stack.port, asked.image, rate=rate, seconds=asked.seconds, seed=number)
                 rates[share].append(rate)
                 arrivals[share].append(seen)
-            say(f"round {number}: idle {percentile(through, 50):.1f} ms, alone {percentile(loop, 50):.1f} ms, "
-                f"capacity {full.rate:.1f}/s")  # fmt: skip
+        say(f"round {number}: idle {percentile(through, 50):.1f} ms, alone {percentile(loop, 50):.1f} ms, "
+            f"capacity {full.rate:.1f}/s")  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"load": "bare loop, one at a time", "per s": "", **percentiles(alone), "sent late p99 ms": ""},
         {"load": "service, one at a time", "per s": "", **percentiles(service), "sent late p99 ms": ""},
