@@ -40,7 +40,7 @@ _SHARE = (
     "model's own speed. The service shares its cores with the load generator, the bare loop does not."
 )
 _BULK = (
-    "The same ratio for jobs of 1,000 pictures. `url`: one job, fetched from a small HTTP server that runs on the same "
+    "The same ratio for jobs of many pictures. `url`: one job, fetched from a small HTTP server that runs on the same "
     "cores. `upload`: multipart forms as full as a request may be, hence several jobs."
 )
 STEPS: dict[str, Step] = {
