@@ -25,7 +25,7 @@ class Stack:
     """
 
     def __init__(
-        self, folder: Path, models: Path, precision: str = "auto", *, workers: int = 1, **settings: str
+        self, folder: Path, models: Path, precision: str = "auto", workers: int = 1, /, **settings: str
     ) -> None:
         self.port = free_port()
         self._log = folder / "stack.log"

@@ -32,7 +32,7 @@ def service_round(asked: argparse.Namespace, seconds: int, workers: int = 1) -> 
     settings = {"default_model": asked.model}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), asked.models_dir, asked.precision, workers=workers, **settings) as stack,
+        Stack(Path(folder), asked.models_dir, asked.precision, workers, **settings) as stack,
     ):
         post = detection(asked.image)
         closed_loop(stack.port, post, clients=asked.clients, seconds=WARM_UP_S)
