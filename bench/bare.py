@@ -25,7 +25,7 @@ from shared.schema import Options
 from shared.settings import load
 from worker.batcher import Batcher
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Placement, fit
+from worker.image import Decoder, Frames, Placement, fit_to
 from worker.select import select
 
 WARM_UP = 40
@@ -41,7 +41,7 @@ class Bare:
         cv2.setNumThreads(1)  # as worker.main
         self.described, path = manifest.read(models, model)
         self.engine = Engine.load(path, self.described, provider=provider, precision=precision)
-        self.max_batch = min(settings.max_batch, self.described.max_batch or settings.max_batch)
+        self.max_batch = self.described.batch(settings.max_batch)
         self.threads = settings.concurrency
         self.engine.warm_up(self.max_batch)
         self._decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
@@ -49,9 +49,7 @@ class Bare:
 
     def prepare(self, image: bytes) -> tuple[Frames, Placement]:
         """Encoded bytes -> the network's frame."""
-        described = self.described
-        pixels = self._decoder.decode(image)
-        return fit(pixels, described.frame, described.resize, described.interpolation, described.padding)
+        return fit_to(self.described, self._decoder.decode(image))
 
     def one(self, image: bytes) -> int:
         """One picture alone, from bytes to the number of detections; no thread but this one, no batcher."""

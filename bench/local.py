@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from bench import processes
 from spotter.address import free_port
 from spotter.stack import answers
 
@@ -37,14 +36,12 @@ class Stack:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Stack:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + READY_S
-        while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._stop()
-                raise RuntimeError(f"the stack did not start:\n{self._log.read_text()}")
-            time.sleep(0.05)
+        self._process = processes.start(self._command, self._env, self._log)
+        try:
+            processes.await_ready(self._process, self._ready, self._log, READY_S)
+        except RuntimeError:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -77,11 +74,4 @@ class Stack:
 
     def _stop(self) -> None:
         assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
+        processes.end(self._process)

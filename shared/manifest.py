@@ -129,6 +129,10 @@ class Traits(_Frozen):
     unfit: tuple[str, ...] = ()
     origin: Origin
 
+    def batch(self, most: int) -> int:
+        """Frames in one run, where `most` are allowed."""
+        return min(most, self.max_batch or most)
+
 
 class Manifest(Traits):
     """`model.json`.
@@ -213,9 +217,21 @@ def read(models_dir: Path, name: str, version: str | None = None) -> tuple[Manif
     except OSError as error:
         raise StartupError(f"{folder / 'model.json'} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}" for item in error.errors())
-        raise StartupError(f"{folder / 'model.json'} is damaged ({wrong}): pull or import the model again.") from None
+        raise StartupError(
+            f"{folder / 'model.json'} is damaged ({wrong_fields(error)}): pull or import the model again."
+        ) from None
     return manifest, folder / "model.onnx"
+
+
+def find(models_dir: Path, reference: str) -> tuple[Manifest, Path]:
+    """The same for `name`, `name@version` or `name@alias`. Raises as `read`."""
+    name, at, version = reference.partition("@")
+    return read(models_dir, name, version if at else None)
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """What pydantic found wrong in a document, in one line: `field: reason; field: reason`."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}" for item in error.errors())
 
 
 _ALIASES = TypeAdapter(

@@ -24,7 +24,7 @@ from shared.steps import blob_ttl_s, claim, finish, give_way, hand_back, keep_bl
 from shared.store import JobStore
 from worker.batcher import Inferred
 from worker.draw import draw
-from worker.image import Decoder, Pixels, Placement, fit
+from worker.image import Decoder, Pixels, Placement, fit_to
 from worker.leases import Leases
 from worker.loading import Served
 from worker.models import Models
@@ -145,8 +145,7 @@ class Detector:
         data = self._sources.fetch(one.source) if one.data is None else one.data
         fetched = time.perf_counter()
         pixels = self._decoder.decode(data)
-        manifest = served.manifest
-        frame, placement = fit(pixels, manifest.frame, manifest.resize, manifest.interpolation, manifest.padding)
+        frame, placement = fit_to(served.manifest, pixels)
         decoded = time.perf_counter()
         inferred = served.batcher.submit(frame)
         kept = pixels if one.job.options.draw else None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin  # noqa: F401  (registers WEBP, so that Pillow need not load every plugin)
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded, SpotterError
-from shared.manifest import Frame, Interpolation, Resize
+from shared.manifest import Frame, Interpolation, Resize, Traits
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
@@ -221,6 +221,11 @@ def fit(
     offset = (spare_width / 2 / frame.width, spare_height / 2 / frame.height)
     covered = (inner_width / frame.width, inner_height / frame.height)
     return boxed, Placement(width, height, offset, covered)
+
+
+def fit_to(model: Traits, image: Pixels) -> tuple[Frames, Placement]:
+    """`fit` as the model's manifest says."""
+    return fit(image, model.frame, model.resize, model.interpolation, model.padding)
 
 
 def _letterbox_size(width: int, height: int, frame: Frame) -> tuple[int, int]:

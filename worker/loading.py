@@ -82,7 +82,7 @@ class Loader:
             threads=self.threads,
             device_id=self.device_id,
         )
-        max_batch = min(self.max_batch, described.max_batch or self.max_batch)
+        max_batch = described.batch(self.max_batch)
         engine.warm_up(max_batch)
         logger.info(
             "model ready",

@@ -26,7 +26,7 @@ from shared.schema import ImageSize, ModelRef, Options, PictureFailure, PictureR
 from shared.settings import Settings, load
 from worker.draw import draw
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Pixels, Placement, fit
+from worker.image import Decoder, Frames, Pixels, Placement, fit_to
 from worker.select import select
 
 MOST_REQUEST_BYTES = 16 * 1024**2
@@ -79,16 +79,14 @@ def _request(data: bytes) -> Request:
     try:
         request = Request.model_validate_json(data)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'all'}: {item['msg']}" for item in error.errors())
-        raise StartupError(f"The request is not valid: {wrong}.") from None
+        raise StartupError(f"The request is not valid: {manifest.wrong_fields(error)}.") from None
     if request.drawn and len(request.drawn) != len(request.pictures):
         raise StartupError(f"{len(request.drawn)} paths for {len(request.pictures)} annotated pictures.")
     return request
 
 
 def _run(settings: Settings, request: Request) -> None:
-    name, at, version = request.model.partition("@")
-    described, path = manifest.read(Path(request.models_dir or settings.models_dir), name, version if at else None)
+    described, path = manifest.find(Path(request.models_dir or settings.models_dir), request.model)
     pictures = Pictures(
         described, Decoder(settings.max_image_pixels, settings.decode_memory_bytes), settings.max_image_bytes
     )
@@ -135,8 +133,7 @@ class Pictures:
     def frame(self, data: bytes) -> tuple[Pixels, Frames, Placement]:
         """The picture (H, W, 3), the model's frame of it, and its place there. Raises PictureError."""
         pixels = self._decoder.decode(data)
-        model = self.model
-        return pixels, *fit(pixels, model.frame, model.resize, model.interpolation, model.padding)
+        return pixels, *fit_to(self.model, pixels)
 
 
 def answer(

@@ -52,9 +52,8 @@ def look(models_dir: Path, reference: str) -> Manifest:
     Raises:
         RepositoryError: there is no such model, or it is damaged.
     """
-    name, at, version = reference.partition("@")
     try:
-        return manifest.read(models_dir, name, version if at else None)[0]
+        return manifest.find(models_dir, reference)[0]
     except StartupError as error:
         raise RepositoryError(error.detail) from None
 

@@ -18,7 +18,7 @@ from mosec import Server, Worker
 
 from bench.peers.serving import DECODE_BYTES, MAX_PIXELS, Answer, Detector, Prepared, Serving
 from shared import manifest
-from worker.image import Decoder, fit
+from worker.image import Decoder, fit_to
 
 
 class _Raw(Worker):
@@ -42,8 +42,7 @@ class Prepare(_Raw):
 
     def forward(self, data: bytes) -> Prepared:
         """Bytes -> frame and placement, which Mosec pickles for the next stage."""
-        model = self._model
-        return fit(self._decoder.decode(data), model.frame, model.resize, model.interpolation, model.padding)
+        return fit_to(self._model, self._decoder.decode(data))
 
 
 class Finish(_Raw):

@@ -20,7 +20,7 @@ import numpy as np
 from shared import manifest
 from shared.schema import Options
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Placement, fit
+from worker.image import Decoder, Frames, Placement, fit_to
 from worker.output import Output
 from worker.select import select
 
@@ -88,8 +88,7 @@ class Detector:
 
     def prepare(self, data: bytes) -> Prepared:
         """Bytes of a picture -> the model's frame, and where the picture lies in it."""
-        model = self._manifest
-        return fit(self._decoder.decode(data), model.frame, model.resize, model.interpolation, model.padding)
+        return fit_to(self._manifest, self._decoder.decode(data))
 
     def run(self, frames: Sequence[Frames]) -> Output:
         """One batch."""

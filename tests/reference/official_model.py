@@ -17,7 +17,7 @@ from shared.manifest import Frame, Manifest, Origin
 from shared.schema import Options
 from tests.reference.agreement import PICTURES, Detect, Found
 from worker.engine import Engine
-from worker.image import Decoder, fit
+from worker.image import Decoder, fit_to
 from worker.select import select
 from zoo import catalog, darknet, pull
 from zoo.errors import ZooError
@@ -86,7 +86,7 @@ def detect() -> Detect:
     def run(name: str, engine: Engine) -> list[Found]:
         manifest = engine.manifest
         image = Decoder(50_000_000, 1 << 30).decode((PICTURES / name).read_bytes())
-        frame, placement = fit(image, manifest.frame, manifest.resize, manifest.interpolation)
+        frame, placement = fit_to(manifest, image)
         output = engine.run(frame[None]).picture(0)
         return [Found.of(one) for one in select(output, Options(threshold=0.24, iou=0.45), manifest, placement)]
 

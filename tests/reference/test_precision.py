@@ -13,7 +13,7 @@ from spotter.agreement import Agreement, compare
 from spotter.job import Box, Detection, Picture
 from tests.reference.agreement import NAMES, PICTURES, Detect, Found
 from worker.engine import Engine
-from worker.image import Decoder, fit
+from worker.image import Decoder, fit_to
 from worker.providers import PROVIDERS
 from zoo.precision.half import halve
 from zoo.precision.int8 import quantise
@@ -43,7 +43,7 @@ def frames(stretched: tuple[Path, Manifest]) -> np.ndarray[tuple[int, ...], np.d
     _, told = stretched
     decoder = Decoder(50_000_000, 1 << 30)
     pixels = [decoder.decode((PICTURES / name).read_bytes()) for name in NAMES]
-    return np.stack([np.asarray(fit(one, told.frame, told.resize, told.interpolation)[0], np.uint8) for one in pixels])
+    return np.stack([np.asarray(fit_to(told, one)[0], np.uint8) for one in pixels])
 
 
 def test_fp16_stays_within_a_few_thousandths(stretched: tuple[Path, Manifest], detect: Detect, tmp_path: Path) -> None:
