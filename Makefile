@@ -39,6 +39,10 @@ test: $(VENV)/dev ## ruff, mypy and all tests
 bench: $(VENV)/local $(MODEL) ## measure and write docs/benchmarks.md (15 minutes; ARGS=--quick: 3)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/local ## kill, freeze and cut off under load, write docs/reliability.md (an hour; ARGS=--short: 5 minutes)
+	@$(BIN)/python -m bench.faults $(ARGS)
+
 .PHONY: clean
 clean: ## remove what make made, but not models and data
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,6 @@
-"""A small HTTP server for picture URLs: every GET is answered with the same bytes. One thread, 127.0.0.1 only.
+"""A small HTTP server for picture URLs: every GET is answered with the same bytes, at once or after a while.
+
+One thread, 127.0.0.1 only.
 
 Raw asyncio, since it runs on the cores that are measured: no thread for each connection, and nothing is parsed.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 IDLE_S = 60.0
@@ -14,9 +17,14 @@ IDLE_S = 60.0
 
 
 class PictureServer:
-    """`with PictureServer(jpeg) as server:` answers on 127.0.0.1:`server.port`."""
+    """`with PictureServer(jpeg) as server:` answers on 127.0.0.1:`server.port`.
 
-    def __init__(self, image: bytes) -> None:
+    Args:
+        asked: is told the path of each GET, in the server's thread, and says after how many seconds to answer it.
+    """
+
+    def __init__(self, image: bytes, asked: Callable[[str], float] | None = None) -> None:
+        self._asked = asked
         head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
         self._answer = head.encode() + image
         self._loop = asyncio.new_event_loop()
@@ -56,7 +64,9 @@ class PictureServer:
         try:
             while True:
                 async with asyncio.timeout(IDLE_S):
-                    await reader.readuntil(b"\r\n\r\n")
+                    head = await reader.readuntil(b"\r\n\r\n")
+                if self._asked is not None:
+                    await asyncio.sleep(self._asked(head.split(b" ", 2)[1].decode("latin-1")))
                 writer.write(self._answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.local import Stack
-from tests.system.tiny_model import make_models
+from bench.tiny_model import make_models
 
 Start = Callable[..., Stack]
 

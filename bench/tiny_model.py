@@ -1,4 +1,7 @@
-"""A real model of the contract, small enough to convert in a blink: a darknet network with random weights."""
+"""A real model of the contract, small enough to convert in a blink: a darknet network with random weights.
+
+For tests, and for benches whose load is on the queue and not on the device. What it finds means nothing.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,6 @@ def make_models(folder: Path, name: str = "yolov3-tiny") -> Path:
     values = np.concatenate([part for pair in arrays for part in pair]).astype("<f4")
     weights.write_bytes(struct.pack("<3iq", 0, 2, 0, 0) + values.tobytes())
     converted = convert(CFG, weights)
-    origin = Origin(source="made by a test", licence="none")
+    origin = Origin(source="random weights", licence="none")
     install(folder / "models", name, converted.model, Traits(labels=LABELS, frame=converted.frame, origin=origin))
     return folder / "models"

@@ -1,0 +1,12 @@
+"""The table of the fault bench: which scenarios there are, in the order of docs/reliability.md. Knows no figures.
+
+A new scenario is a module of this package and a line here.
+"""
+
+from __future__ import annotations
+
+SCENARIOS: dict[str, str] = {
+    "worker_kills": "Worker kills",
+    "valkey_kills": "Valkey kills",
+}
+"""Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""
