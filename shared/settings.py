@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         (80, 443), description="ports that a URL may name; allowed networks may use any"
     )
     fetch_allow: Annotated[tuple[Network, ...], CommaList] = Field((), description="closed networks to open, as CIDR")
+    fetch_deny: Annotated[tuple[Network, ...], CommaList] = Field(
+        (), description="networks to close, as CIDR; wins over fetch_allow"
+    )
     s3_endpoint: str | None = Field(None, description="S3-compatible endpoint; empty: AWS")
     s3_region: str | None = Field(None, description="region of the buckets")
     s3_access_key: SecretStr | None = Field(None, description="empty: boto3's own chain")
@@ -85,7 +88,7 @@ class Settings(BaseSettings):
     base_url: str | None = Field(None, description="public address for links; empty: links are paths")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
 
-    @field_validator("models", "fetch_ports", "fetch_allow", "s3_buckets", mode="before")
+    @field_validator("models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -4,10 +4,11 @@ Pictures (`get`) and webhooks (`post`) both leave through here, so that one guar
 It knows nothing of pictures, jobs or signatures, reads no settings, and keeps no connection: every exchange opens its
 own socket, so nothing is shared between tenants and every hop is guarded anew.
 
-`ssrfguard` judges the URL, resolves the name once, refuses it if any answer is closed, and connects to exactly the
-address it judged; `h11` speaks HTTP/1.1 on that socket. No client library lies between them, because theirs re-parse
-the URL, read proxies from the environment, inflate bodies without bound, and have timeouts a read (a server that drips
-one byte a second never meets one) where this needs one deadline for everything, name resolution included.
+`worker/addresses.py` judges the URL; `ssrfguard` resolves the name once, refuses it if any answer is closed, and
+connects to exactly the address that was judged; `h11` speaks HTTP/1.1 on that socket. No client library lies between
+them, because theirs re-parse the URL, read proxies from the environment, inflate bodies without bound, and have
+timeouts a read (a server that drips one byte a second never meets one) where this needs one deadline for everything,
+name resolution included.
 """
 
 from __future__ import annotations
@@ -18,47 +19,26 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import certifi
 import h11
-from ssrfguard import (
-    DEFAULT_DENIED,
-    AddressTable,
-    Block,
-    Policy,
-    Reach,
-    Resolver,
-    SSRFGuardError,
-    Target,
-    connect,
-    resolve,
-)
+from ssrfguard import Policy, Resolver, SSRFGuardError, Target, connect, resolve
 
-from shared.errors import AddressForbidden, FetchFailed, FetchTimeout, SourceNotFound, SourceTooLarge, StartupError
-from worker.exchange import DEFAULT_PORTS, Deadline, Exchange, in_time, request
-
-Network = IPv4Network | IPv6Network
+from shared.errors import AddressForbidden, FetchFailed, FetchTimeout, SourceNotFound, SourceTooLarge
+from worker.addresses import Addresses, Network
+from worker.exchange import Deadline, Exchange, in_time, request
 
 DNS_SLOTS = 32
 """Name look-ups in flight. A stuck `getaddrinfo` cannot be stopped, so its thread keeps a slot until it returns."""
+DNS_S = 7.0
+"""One look-up, at most. More than the 5 s after which glibc asks again, so that one lost packet fails no fetch."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
-
-# What the IANA registries behind `DEFAULT_DENIED` cannot know.
-EXTRA_DENIED = (
-    Block(ip_network("168.63.129.16/32"), "Azure WireServer", "vendor", Reach.DENIED),
-    Block(ip_network("::ffff:0:0:0/96"), "IPv4-translated (SIIT)", "RFC2765", Reach.DENIED),
-    Block(ip_network("fd20:ce::254/128"), "Cloud metadata (GCP over IPv6)", "vendor", Reach.DENIED),
-)
-PUBLIC = AddressTable((*DEFAULT_DENIED.blocks, *EXTRA_DENIED))
-# On a port that is not listed nothing is public: only networks allowed by name are left.
-NOTHING = AddressTable(tuple(Block(ip_network(n), "Any", "-", Reach.DENIED) for n in ("0.0.0.0/0", "::/0")))
 
 
 @dataclass(frozen=True)
@@ -84,6 +64,7 @@ class Egress:
         redirects: followed in one `get`, at most.
         ports: that a URL may name.
         allow: networks that are reached although closed by default, and on any port.
+        deny: networks that are never reached, those within `allow` included.
         resolver: stands in for `socket.getaddrinfo`; what it answers is judged all the same.
 
     Raises:
@@ -97,13 +78,10 @@ class Egress:
         redirects: int,
         ports: Sequence[int] = (80, 443),
         allow: Sequence[Network] = (),
+        deny: Sequence[Network] = (),
         resolver: Resolver = socket.getaddrinfo,
     ) -> None:
-        try:
-            self._public = Policy(denied_networks=PUBLIC, allowed_networks=tuple(allow), allowed_ports=frozenset(ports))
-        except ValueError as error:
-            raise StartupError(f"SPOTTER_FETCH_PORTS or SPOTTER_FETCH_ALLOW: {error}.") from error
-        self._named_only = replace(self._public, denied_networks=NOTHING)
+        self._addresses = Addresses(ports, allow, deny)
         self.timeout_s: Final = timeout_s
         self._redirects = redirects
         self._resolver = resolver
@@ -161,8 +139,7 @@ class Egress:
     ) -> Iterator[Exchange]:
         """Judge, connect, send, read the head; the caller reads the body inside the block. Errors come out coarse."""
         try:
-            policy = self._policy(url)
-            target = policy.check_url(url)
+            target, policy = self._addresses.judge(url)
             sock = self._connect(target, policy, deadline)
             try:
                 exchange = Exchange(sock, deadline)
@@ -171,9 +148,10 @@ class Egress:
             finally:
                 sock.close()
         except SSRFGuardError as error:
-            ports = " or ".join(str(port) for port in sorted(self._public.allowed_ports))
+            ports = " or ".join(str(port) for port in self._addresses.ports)
             raise AddressForbidden(
-                f"The URL must be http or https, without spaces or user name, on port {ports}, at a public address."
+                f"The URL must be http or https, without spaces or user name, on port {ports}, at a public address, "
+                "and its host plainly written."
             ) from error
         except TimeoutError as error:
             raise FetchTimeout("The server did not answer in the time allowed.") from error
@@ -181,17 +159,6 @@ class Egress:
             raise FetchFailed("The server broke off, or its answer is not valid HTTP.") from error
         except (OSError, UnicodeError) as error:
             raise FetchFailed("The server could not be reached, or it broke off.") from error
-
-    def _policy(self, url: str) -> Policy:
-        """The listed ports lead to everything public; another port only to networks that are allowed by name."""
-        try:
-            split = urlsplit(url)
-            port = split.port or DEFAULT_PORTS.get(split.scheme)
-        except ValueError:
-            return self._public  # whose check refuses the same text, and says so in the right class
-        if port is None or port in self._public.allowed_ports:
-            return self._public
-        return replace(self._named_only, allowed_ports=frozenset({port}))
 
     def _connect(self, target: Target, policy: Policy, deadline: Deadline) -> socket.socket:
         """A socket to the first judged address that answers, with TLS begun where the scheme wants it."""
@@ -218,7 +185,7 @@ class Egress:
 
     def _lookup(self, deadline: Deadline, *query: object) -> Iterable[tuple[int, int, int, str, tuple[Any, ...]]]:
         """`getaddrinfo` with a deadline."""
-        return in_time(partial(self._resolver, *query), deadline, self._slots)
+        return in_time(partial(self._resolver, *query), deadline.within(DNS_S), self._slots)
 
 
 def _check_head(exchange: Exchange, max_bytes: int) -> None:
@@ -229,7 +196,7 @@ def _check_head(exchange: Exchange, max_bytes: int) -> None:
         raise FetchFailed(
             "The server answered with an error." if exchange.status >= 400 else "The server sent no body."
         )
-    if (exchange.header(b"content-encoding") or b"identity").lower() != b"identity":
+    if any(value.lower() not in (b"", b"identity") for value in exchange.headers(b"content-encoding")):
         raise FetchFailed("The server compresses its answer although it was asked not to.")
     if int(exchange.header(b"content-length") or 0) > max_bytes:
         raise SourceTooLarge(f"The picture has more than {max_bytes} bytes.")

@@ -39,6 +39,10 @@ class Deadline:
     def __init__(self, timeout_s: float) -> None:
         self._at = time.monotonic() + timeout_s
 
+    def within(self, timeout_s: float) -> Deadline:
+        """The earlier one of this and `timeout_s` from now."""
+        return Deadline(min(timeout_s, self.left()))
+
     def left(self) -> float:
         """Seconds left, above 0.
 
@@ -112,6 +116,10 @@ class Exchange:
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
         return next((value for key, value in self._headers if key == name), None)
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """Every header of this lower-case name."""
+        return [value for key, value in self._headers if key == name]
 
     def read(self, max_bytes: int) -> bytes:
         """The whole body, as it was sent.

@@ -82,7 +82,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
 
     egress = Egress(
         timeout_s=settings.fetch_timeout_s, redirects=settings.fetch_redirects, ports=settings.fetch_ports,
-        allow=settings.fetch_allow,
+        allow=settings.fetch_allow, deny=settings.fetch_deny,
     )  # fmt: skip
     large = large_blobs(settings)
     detector = Detector(

@@ -100,6 +100,9 @@ def _s3(sources: Sources, source: S3Source) -> bytes:
         raise SourceDisabled("This bucket is not opened on this service (SPOTTER_S3_BUCKETS).")
     if len(key.encode()) > S3_KEY_BYTES:
         raise SourceNotFound(f"An S3 key has at most {S3_KEY_BYTES} bytes.")
+    if not {".", ".."}.isdisjoint(key.split("/")):
+        # A store, or a proxy before it, that tidies up paths would find another bucket there.
+        raise SourceNotFound("An S3 key has no '.' or '..' between slashes here.")
     deadline = Deadline(sources.s3.timeout_s)
     # boto3's timeouts are a connect and a read, and its name look-ups and credential chain have none: hence the thread.
     return in_time(

@@ -18,12 +18,14 @@ EXAMPLE = Path(__file__).parent.parent.parent / ".env.example"
 def test_lists_networks_and_empty_values_are_read() -> None:
     os.environ |= {
         "SPOTTER_FETCH_ALLOW": "10.0.0.0/8, 127.0.0.0/8",
+        "SPOTTER_FETCH_DENY": "203.0.113.0/24,2001:db8::/32",
         "SPOTTER_MODELS": "a,b",
         "SPOTTER_FETCH_PORTS": "80,8080",
         "SPOTTER_S3_ENDPOINT": "",
     }
     settings = load()
     assert settings.fetch_allow == (ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"))
+    assert settings.fetch_deny == (ip_network("203.0.113.0/24"), ip_network("2001:db8::/32"))
     assert settings.models == ("a", "b")
     assert settings.fetch_ports == (80, 8080)
     assert settings.s3_endpoint is None

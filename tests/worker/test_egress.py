@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from shared.errors import AddressForbidden, FetchFailed, FetchTimeout, StartupError
 from tests.worker.raw_server import TIMEOUT_S, Serve, answer, client, failing, raw_servers
-from worker.egress import PUBLIC
+from worker.addresses import PUBLIC
 
 
 @pytest.fixture
@@ -162,6 +162,19 @@ def test_an_allowed_network_is_open_on_any_port_and_no_other_is(serve: Serve, co
         with pytest.raises(AddressForbidden):
             egress.get(url, max_bytes=1)
     assert len(connects) == 2
+
+
+def test_a_network_that_the_operator_closes_is_closed_to_pictures_and_webhooks(connects: list[object]) -> None:
+    egress = client(deny=(ipaddress.ip_network("93.184.216.0/24"), ipaddress.ip_network("127.9.0.0/16")))
+    for url in ("http://93.184.216.34/", "http://[::ffff:5db8:d822]/", "http://127.9.9.9:9000/"):
+        with pytest.raises(AddressForbidden):
+            egress.get(url, max_bytes=1)
+        with pytest.raises(AddressForbidden):
+            egress.post(url, b"{}", {}, timeout_s=1)
+    assert connects == []
+    with pytest.raises(FetchFailed):
+        egress.get("http://93.184.217.34/", max_bytes=1)
+    assert connects == [("93.184.217.34", 80)]
 
 
 @pytest.mark.parametrize(

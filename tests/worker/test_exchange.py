@@ -123,6 +123,10 @@ FAILURES: dict[str, tuple[Handler, type[SourceError]]] = {
     "announced too large": (answer("HTTP/1.1 200 OK\nContent-Length: 1000001", b"abc"), SourceTooLarge),
     "endless body": (drip(b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 65536, 0), SourceTooLarge),
     "gzip": (answer("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 3", b"abc"), FetchFailed),
+    "gzip in a second header": (
+        answer("HTTP/1.1 200 OK\nContent-Encoding: identity\nContent-Encoding: gzip\nContent-Length: 3", b"abc"),
+        FetchFailed,
+    ),
     "gzip transfer": (answer("HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked", b"abc"), FetchFailed),
     "redirect to nowhere": (answer("HTTP/1.1 302 Found\nContent-Length: 0"), FetchFailed),
     "switches protocols": (answer("HTTP/1.1 101 Switching\nUpgrade: h2c"), FetchFailed),
@@ -182,6 +186,18 @@ def test_a_slow_name_server_has_a_deadline_and_a_bound(monkeypatch: pytest.Monke
         assert not entered.acquire(blocking=False)  # the one slot is still held: no second thread was started
     finally:
         release.set()
+
+
+def test_a_look_up_ends_before_the_fetch_has_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(egress_module, "DNS_S", 0.2)
+    start = time.monotonic()
+    try:
+        egress = client(resolver=lambda *query: [release.wait(20)], timeout_s=60)
+        assert type(failing(egress, "http://slow.example/")) is FetchTimeout
+    finally:
+        release.set()
+    assert time.monotonic() - start < 5
 
 
 def test_a_dead_first_address_leaves_time_for_the_next(serve: Serve) -> None:
