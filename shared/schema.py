@@ -166,6 +166,7 @@ class Claim(Strict):
         attempts: likewise, without the claims that were handed back.
         created_ms: epoch ms at which the job was accepted, by the store's clock.
         claimed_ms: epoch ms of the claim, by the store's clock.
+        wary: whether a worker died lately, over a picture perhaps.
         data: the picture's bytes, where it is an upload that the store gave along.
     """
 
@@ -176,6 +177,7 @@ class Claim(Strict):
     attempts: int
     created_ms: int
     claimed_ms: int
+    wary: bool = False
     data: bytes | None = Field(default=None, repr=False)
 
 

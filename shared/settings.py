@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     infer_threads: int = Field(0, ge=0, le=1024, description="threads of one model run; 0: one per core")
     max_batch: int = Field(8, ge=1, le=256, description="pictures in one model run, at most")
     infer_timeout_s: float = Field(60.0, gt=0, le=3600, description="wait for one picture's model run")
+    hang_s: float = Field(120.0, ge=1, le=7200, description="a model run that takes longer ends the worker")
     concurrency: int = Field(8, ge=1, le=256, description="pictures that one worker prepares side by side")
     chunk: int = Field(16, ge=1, le=256, description="pictures of a bulk job that one claim takes at most")
 
@@ -54,6 +55,10 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(20 * Megabyte, ge=1024, description="one encoded picture, from any source")
     max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970, description="one decoded picture")
     decode_memory_bytes: int = Field(1024 * Megabyte, ge=Megabyte, description="all pictures in decoding together")
+    decode_timeout_s: float = Field(20.0, ge=0.1, le=600, description="decoding one picture in a child process")
+    isolate: Literal["auto", "always"] = Field(
+        "auto", description="decode in child processes: pictures tried again and all after a crash, or always all"
+    )
 
     # -- sources
     fetch_timeout_s: float = Field(10.0, gt=0, le=300, description="one picture by URL, whole")

@@ -1,6 +1,6 @@
 """Every change of a job's state, as calls on the store. Arguments are checked values; replies become plain types.
 
-    queued --claim--> running --finish--> succeeded | failed
+    queued --claim--> running --finish, crashed--> succeeded | failed
        |                 |
        `--- cancel, deadline --> canceled | expired          final states never change
 
@@ -106,10 +106,11 @@ def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[
                     "attempts": attempts,
                     "created_ms": reply[1],
                     "claimed_ms": reply[2],
+                    "wary": bool(reply[3]),
                     "data": data,
                 }
             )
-            for index, source, fence, attempts, data in reply[3:]
+            for index, source, fence, attempts, data in reply[4:]
         ]
 
     return Call("claim", (model, most, int(lease_s * 1000), int(first)), read)
@@ -139,6 +140,21 @@ def hand_back(held: Iterable[Claim]) -> Call[int]:
     return Call("hand_back", tuple(args), int)
 
 
+def crashed(held: Claim, why: str, max_attempts: int) -> Call[str | None]:
+    """The child process that decoded this picture ended over it; `why` reads as the end of a sentence.
+
+    Reads as `again` (it waits once more), the job's status now (its last attempt: it failed as `poison` and is in the
+    dead-letter list), or None when the fence was stale.
+    """
+    args = (held.job.id, held.index, held.fence, max_attempts, Poison.title, why)
+    return Call("crashed", args, lambda reply: reply.decode() or None)
+
+
+def beware() -> Call[int]:
+    """A worker died: for a minute every claim says so, and workers decode in child processes."""
+    return Call("beware", (), int)
+
+
 def cancel(job_id: str) -> Call[str]:
     """Reads as `ended` (canceled now), the final status that it already had, or '' when there is no such job."""
     return Call("cancel", (job_id,), lambda reply: reply.decode())
@@ -146,8 +162,7 @@ def cancel(job_id: str) -> Call[str]:
 
 def sweep(*, most: int, max_attempts: int) -> Call[Swept]:
     """Take back what dead workers held, end what is too late, forget what is past its retention."""
-    detail = f"A worker stopped {max_attempts} times while it held this picture."
-    args = (most, max_attempts, Poison.title, detail, WORKER_TTL_MS)
+    args = (most, max_attempts, Poison.title, "its worker stopped.", WORKER_TTL_MS)
     return Call("sweep", args, lambda reply: Swept(reply[0], reply[1], reply[2], bool(reply[3])))
 
 

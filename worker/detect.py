@@ -1,7 +1,9 @@
 """The way of a picture through a worker, top to bottom: claim, fetch, decode, fit, infer, select, commit.
 
 A chunk of a bulk job is begun as a whole, so that its pictures meet in the batcher, and committed one by one. Errors of
-a picture end in its result; errors of the store end in nothing: the lease runs out and the work is done again.
+a picture end in its result; errors of the store end in nothing: the lease runs out and the work is done again. What has
+no room here goes back to the queue. A picture that may have ended a worker is decoded in a child process, and on its
+last attempt it has the device and this worker to itself.
 """
 
 from __future__ import annotations
@@ -13,23 +15,26 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from shared import observe
 from shared.blobs import LargeBlobs, drawn_blob
-from shared.errors import InferenceFailed, Internal, Overloaded, PictureError
+from shared.errors import InferenceFailed, Internal, Overloaded, PictureError, StoreFull, StoreUnavailable
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
-from shared.steps import blob_ttl_s, claim, finish, give_way, hand_back, keep_blob
-from shared.store import JobStore
+from shared.steps import blob_ttl_s, claim, crashed, finish, give_way, hand_back, keep_blob
+from shared.store import Call, JobStore
 from worker.batcher import Inferred
 from worker.draw import draw
+from worker.gate import Gate
 from worker.image import Decoder, Pixels, Placement, fit_to
 from worker.leases import Leases
 from worker.loading import Served
 from worker.models import Models
+from worker.quarantine import Crashed, Quarantine
 from worker.select import select
 from worker.sources import Sources
+from worker.watchdog import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +46,15 @@ SLICE_S = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the way: pictures of one claim, and seconds."""
+    """Bounds of the way: pictures of one claim, seconds, and attempts; and whether every picture goes to a child."""
 
     chunk: int
     lease_s: float
     infer_timeout_s: float
+    fetch_timeout_s: float
+    decode_timeout_s: float
+    max_attempts: int
+    isolate_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,10 @@ class _Begun:
     decode_ms: float
 
 
+_NoResult: TypeAlias = PictureError | Crashed | Overloaded
+"""Why a picture has no result: its own fault, the end of the process that decoded it, or no room in this worker."""
+
+
 class Detector:
     """Does what a token stands for. One per worker process; its methods run in many threads."""
 
@@ -69,15 +82,18 @@ class Detector:
         leases: Leases,
         sources: Sources,
         decoder: Decoder,
+        quarantine: Quarantine,
         models: Models,
         large_blobs: LargeBlobs | None,
         waker: Waker,
         stages: observe.Stages,
+        steps: Steps,
         limits: Limits,
     ) -> None:
-        self._store, self._leases, self._sources, self._decoder = store, leases, sources, decoder
+        self._store, self._leases, self._sources = store, leases, sources
+        self._decoder, self._quarantine = decoder, quarantine
         self._models, self._large_blobs, self._waker, self._stages = models, large_blobs, waker, stages
-        self._limits = limits
+        self._steps, self._limits, self._gate = steps, limits, Gate()
         self.draining = threading.Event()
 
     def detect(self, reference: str) -> None:
@@ -92,7 +108,7 @@ class Detector:
                         self._waker.wake_detect(reference, 1)
                         return
                     until = time.monotonic() + SLICE_S
-                with self._models.using(reference) as served:
+                with self._gate.passing(), self._models.using(reference) as served:
                     if served is None:
                         return
                     claims = self._store.run(claim(reference, self._limits.chunk, self._limits.lease_s, first=first))
@@ -117,9 +133,9 @@ class Detector:
         finally:
             observe.job_id.reset(token)
 
-    def _begin_all(self, served: Served, claims: Sequence[Claim]) -> Iterator[tuple[Claim, _Begun | PictureError]]:
+    def _begin_all(self, served: Served, claims: Sequence[Claim]) -> Iterator[tuple[Claim, _Begun | _NoResult]]:
         """Begin every picture, then yield them in order. What a stopping worker has not begun is handed back."""
-        begun: list[tuple[Claim, _Begun | PictureError]] = []
+        begun: list[tuple[Claim, _Begun | _NoResult]] = []
         for position, one in enumerate(claims):
             if self.draining.is_set() and position:
                 self._store.run(hand_back(claims[position:]))
@@ -128,41 +144,63 @@ class Detector:
                 begun.append((one, self._outcome(one, partial(self._begin, served, one))))
         yield from begun
 
-    def _outcome(self, one: Claim, step: Callable[[], T]) -> T | PictureError:
-        """What a step of one picture gives, or the error that it ends in; trouble of the service alone gets past."""
+    def _outcome(self, one: Claim, step: Callable[[], T]) -> T | _NoResult:
+        """What a step of one picture gives, or what ended it; trouble of the store alone gets past."""
         try:
             return step()
-        except PictureError as error:
-            return error
-        except Overloaded:
+        except (StoreUnavailable, StoreFull):
             raise
+        except (PictureError, Crashed, Overloaded) as error:
+            return error
         except Exception:
             logger.exception("internal error", extra={"picture": one.index})
             return Internal("An unforeseen error; the operator's log has it under this job's id.")
 
     def _begin(self, served: Served, one: Claim) -> _Begun:
-        start = time.perf_counter()
-        data = self._sources.fetch(one.source) if one.data is None else one.data
+        limits, start = self._limits, time.perf_counter()
+        with self._steps.taking("fetch", limits.fetch_timeout_s):
+            data = self._sources.fetch(one.source) if one.data is None else one.data
         fetched = time.perf_counter()
-        pixels = self._decoder.decode(data)
+        pixels = self._pixels(one, data)
         frame, placement = fit_to(served.manifest, pixels)
         decoded = time.perf_counter()
+        if self._decides(one) and not self._gate.alone(limits.infer_timeout_s):
+            raise Overloaded("The worker has no room for a picture that must be alone.")
         inferred = served.batcher.submit(frame)
         kept = pixels if one.job.options.draw else None
         return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
 
-    def _end(self, served: Served, one: Claim, begun: _Begun | PictureError) -> None:
+    def _pixels(self, one: Claim, data: bytes) -> Pixels:
+        # Waiting for memory or for a child takes as long as others' pictures do: a few times one picture's limit.
+        with self._steps.taking("decode", 5 * self._limits.decode_timeout_s):
+            if one.attempts > 1 or one.wary or self._limits.isolate_all:
+                return self._quarantine.decode(data, fresh=self._decides(one))
+            return self._decoder.decode(data)
+
+    def _decides(self, one: Claim) -> bool:
+        """Whether this attempt, if a process ends over it, is the one that makes the picture poison."""
+        return 1 < one.attempts >= self._limits.max_attempts
+
+    def _end(self, served: Served, one: Claim, begun: _Begun | _NoResult) -> None:
         if self._leases.lost(one):
             return
-        if isinstance(begun, PictureError):
-            outcome: PictureResult | PictureError = begun
+        outcome = self._outcome(one, partial(self._result, served, one, begun)) if isinstance(begun, _Begun) else begun
+        about = {"picture": one.index, "attempt": one.attempts}
+        if isinstance(outcome, Crashed):
+            logger.warning("a picture ended its decoder", extra=about | {"error": outcome.detail})
+            self._write(one, crashed(one, outcome.detail, self._limits.max_attempts))
+        elif isinstance(outcome, Overloaded):
+            logger.warning("handed back", extra=about | {"error": outcome.detail})
+            self._write(one, hand_back([one]))
         else:
-            outcome = self._outcome(one, partial(self._result, served, one, begun))
-        self._commit(served, one, _failed(served, one, outcome) if isinstance(outcome, PictureError) else outcome)
+            result = outcome if isinstance(outcome, PictureResult) else _failed(served, one, outcome)
+            by = served.manifest
+            self._write(one, finish(one, result, ModelVersion(name=by.name, version=by.version, sha256=by.sha256)))
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:
-            inferred = begun.inferred.result(self._limits.infer_timeout_s)
+            with self._steps.taking("infer", self._limits.infer_timeout_s):
+                inferred = begun.inferred.result(self._limits.infer_timeout_s)
         except TimeoutError:
             begun.inferred.cancel()
             raise InferenceFailed(f"No answer from the model within {self._limits.infer_timeout_s:g} s.") from None
@@ -204,20 +242,19 @@ class Detector:
         else:
             self._store.run(keep_blob(name, data, blob_ttl_s(one.job)))
 
-    def _commit(self, served: Served, one: Claim, result: PictureResult) -> None:
-        """Write the result; ride out a store that is away for less than the lease."""
-        by = ModelVersion(name=served.manifest.name, version=served.manifest.version, sha256=served.manifest.sha256)
+    def _write(self, one: Claim, what: Call[Any]) -> None:
+        """Let go of a picture by one step on the store; ride out a store that is away for less than the lease."""
         give_up = time.monotonic() + self._limits.lease_s
         while True:
             try:
-                status = self._store.run(finish(one, result, by))
+                status = self._store.run(what)
                 break
             except Overloaded:
                 if time.monotonic() > give_up or self._leases.lost(one):
                     raise
                 time.sleep(0.2)
         self._leases.drop(one)
-        if status is None:
+        if not status:
             logger.info("stale result dropped", extra={"picture": one.index, "fence": one.fence})
         elif one.job.webhook is not None:
             self._waker.wake_deliver()

@@ -10,9 +10,9 @@ import io
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -59,6 +59,14 @@ _UPRIGHT = {
 """EXIF 2.32 tag 0x0112 -> what makes the picture upright. 1 and anything unknown: as it is."""
 
 
+class Budget(Protocol):
+    """Memory for decoding: `Decoder`'s own, or that of the process which a child decodes for."""
+
+    def take(self, size: int, /) -> AbstractContextManager[None]:
+        """Hold `size` bytes for the time of the block. Raises Overloaded: they did not come free in time."""
+        ...
+
+
 class Decoder:
     """Decodes pictures in many threads at once, within one memory budget.
 
@@ -75,7 +83,7 @@ class Decoder:
 
     def __init__(self, max_pixels: int, memory_bytes: int, wait_s: float = 30.0) -> None:
         self._max_pixels = max_pixels
-        self._budget = _ByteBudget(memory_bytes, wait_s)
+        self.budget: Budget = _ByteBudget(memory_bytes, wait_s)
         Image.MAX_IMAGE_PIXELS = max_pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF, once for each picture
@@ -99,7 +107,7 @@ class Decoder:
             # The one place where any exception is the picture's fault: Pillow raises a dozen kinds on hostile files.
             with Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 self._refuse_too_large(image.size)
-                with self._budget.take(image.width * image.height * BYTES_PER_PIXEL[kind]):
+                with self.budget.take(image.width * image.height * BYTES_PER_PIXEL[kind]):
                     image.load()
                     return _to_rgb(_upright(image))
         except SpotterError:

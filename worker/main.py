@@ -6,6 +6,7 @@ Run as `python -m worker.main`. Exit codes: 0 after SIGTERM or SIGINT; 78 (EX_CO
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -30,15 +31,18 @@ from shared.views import blob
 from worker.deliveries import Deliveries
 from worker.detect import Detector, Limits
 from worker.egress import Egress
+from worker.hardware import cores
 from worker.image import Decoder
 from worker.leases import Leases
 from worker.loading import Loader
 from worker.models import Models
-from worker.presence import Presence
+from worker.presence import Presence, bury
+from worker.quarantine import Confinement, Quarantine
 from worker.reload import Reload
 from worker.sources import S3Access, Sources
 from worker.subscriptions import Subscriptions
 from worker.tasks import register
+from worker.watchdog import Steps, Watchdog
 from worker.webhooks import secret_keys
 
 EX_CONFIG = 78
@@ -46,6 +50,8 @@ EX_CONFIG = 78
 
 def main() -> int:
     """The process, from start to drain."""
+    # Until Celery takes the signal over: leave through the stack, so that nothing stays announced.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load()
         start_logging("worker", settings.log_level)
@@ -85,10 +91,12 @@ def _run(settings: Settings, stack: ExitStack) -> int:
         allow=settings.fetch_allow, deny=settings.fetch_deny,
     )  # fmt: skip
     large = large_blobs(settings)
+    decoder, steps = Decoder(settings.max_image_pixels, settings.decode_memory_bytes), Steps()
+    quarantine = _quarantine(settings, decoder)
+    stack.callback(quarantine.close)
     detector = Detector(
-        store, leases, _sources(settings, egress, store, large),
-        Decoder(settings.max_image_pixels, settings.decode_memory_bytes), models, large, waker, stages,
-        Limits(settings.chunk, settings.lease_s, settings.infer_timeout_s),
+        store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker, stages,
+        steps, _limits(settings),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress, waker)
     if deliveries:
@@ -97,6 +105,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
 
     subscriptions = Subscriptions(celery, [DELIVER_QUEUE] if deliveries else [])
     subscriptions.want(models.references)
+    bury(store)
     presence = Presence(name, store, models, leases, stages)
     presence.start()
     stack.callback(presence.stop)
@@ -107,6 +116,9 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     stack.callback(reload.stop)
     sweeper.start()
     stack.callback(sweeper.stop)
+    watchdog = Watchdog(lambda: models.batchers, steps, hang_s=settings.hang_s)
+    watchdog.start()
+    stack.callback(watchdog.stop)
     return _consume(subscriptions, settings.concurrency, detector, name)
 
 
@@ -136,6 +148,24 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBl
 
     access = S3Access(settings.s3_buckets, settings.fetch_timeout_s, s3_place(settings))
     return Sources(egress, access, get_upload, settings.max_image_bytes)
+
+
+def _quarantine(settings: Settings, decoder: Decoder) -> Quarantine:
+    confinement = Confinement(settings.max_image_pixels, settings.decode_memory_bytes, settings.decode_timeout_s)
+    # More children than cores decode no faster; one more, so that one that hangs costs little.
+    return Quarantine(confinement, decoder.budget, min(settings.concurrency, cores() + 1))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        chunk=settings.chunk,
+        lease_s=settings.lease_s,
+        infer_timeout_s=settings.infer_timeout_s,
+        fetch_timeout_s=settings.fetch_timeout_s,
+        decode_timeout_s=settings.decode_timeout_s,
+        max_attempts=settings.max_attempts,
+        isolate_all=settings.isolate == "always",
+    )
 
 
 def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Waker) -> Deliveries | None:

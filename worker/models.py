@@ -17,6 +17,7 @@ from pathlib import Path
 from shared import manifest
 from shared.errors import StartupError
 from shared.reports import Description, Refusal, ServedModel
+from worker.batcher import Batcher
 from worker.loading import Load, Served
 from worker.ondisk import OnDisk, Print, look
 from worker.versions import Refused, Slot, Versions
@@ -109,6 +110,12 @@ class Models:
         with self._lock:
             return self._crowded()
 
+    @property
+    def batchers(self) -> list[Batcher]:
+        """Of everything that is loaded."""
+        with self._lock:
+            return [slot.served.batcher for slot in self._slots()]
+
     # -- for one thread
 
     def load_all(self) -> None:
@@ -180,11 +187,14 @@ class Models:
     def close(self, timeout_s: float) -> None:
         """End everything, at the end of the process."""
         with self._lock:
-            models = list(self._models.values())
-            slots = [slot for model in models for slot in (*model.loaded.values(), *model.leaving)] + self._closing
+            slots = self._slots()
         until = time.monotonic() + timeout_s
         for slot in slots:
             slot.served.batcher.close(max(0.0, until - time.monotonic()))
+
+    def _slots(self) -> list[Slot]:
+        models = self._models.values()
+        return [slot for model in models for slot in (*model.loaded.values(), *model.leaving)] + self._closing
 
     def _crowded(self) -> bool:
         return bool(self._closing) or any(model.leaving for model in self._models.values())

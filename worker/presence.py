@@ -11,8 +11,9 @@ import time
 from shared.errors import Overloaded
 from shared.observe import Stages
 from shared.reports import Description, WorkerReport
-from shared.steps import announce, withdraw
+from shared.steps import announce, beware, withdraw
 from shared.store import JobStore
+from shared.views import workers
 from worker.leases import Leases
 from worker.models import Models
 
@@ -21,6 +22,31 @@ logger = logging.getLogger(__name__)
 EVERY_S = 5.0
 AGAIN_S = 1.0
 """After an announcement that the store did not take."""
+
+
+def bury(store: JobStore) -> None:
+    """Where a worker of this host died without a word: withdraw it, and warn all that a picture may have ended it.
+
+    A store that is away is no reason not to start: then the sweeper finds out, a lease later.
+    """
+    try:
+        for report in store.run(workers()):
+            if report.host == socket.gethostname() and (report.pid == os.getpid() or not _runs(report.pid)):
+                logger.warning("a worker died here", extra={"worker": report.worker})
+                store.run(withdraw(report.worker))
+                store.run(beware())
+    except Overloaded as error:
+        logger.warning("predecessors unknown", extra={"error": repr(error)})
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 class Presence:

@@ -1,6 +1,6 @@
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
--- came back from a dead worker always alone. Returns {} or {doc, created, now,
+-- came back from a dead worker always alone. Returns {} or {doc, created, now, 1 while workers are wary (one died),
 -- {index, source, fence, attempts, bytes or false}, ...}: the bytes of uploads that the store keeps come along, up to ROOM.
 local ROOM = 4 * 1024 * 1024
 local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
@@ -34,7 +34,7 @@ while true do
     if first >= total and returned == 0 then redis.call('ZREM', queue, id) end
     redis.call('HINCRBY', PENDING, ARGV[2], -#indexes)
     redis.call('HINCRBY', key, 'run', #indexes)
-    local out, tries, room = { f[1], tonumber(f[2]), NOW }, tonumber(f[8]), ROOM
+    local out, tries, room = { f[1], tonumber(f[2]), NOW, redis.call('EXISTS', WARY) }, tonumber(f[8]), ROOM
     for _, index in ipairs(indexes) do
       local fence = redis.call('HINCRBY', key, 'a' .. index, 1)
       redis.call('ZADD', LEASES, lease_end, id .. '/' .. index)

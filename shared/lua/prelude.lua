@@ -5,6 +5,7 @@ local QUEUE, LEASES, PENDING = P .. 'queue:', P .. 'leases', P .. 'pending'
 local TOKENS = P .. 'tokens'
 local DEADLINES, JOBS, EXPIRY = P .. 'deadlines', P .. 'jobs', P .. 'expiry'
 local HOOKS, DEAD, STATS, EVENTS = P .. 'hooks', P .. 'dead', P .. 'stats', P .. 'events'
+local WARY = P .. 'wary'
 
 local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end
@@ -106,4 +107,25 @@ local function put_back(id, index)
   redis.call('HINCRBY', PENDING, f[1], 1)
   redis.call('ZADD', QUEUE .. f[1], f[2], id)
   changed(id, f[3])
+end
+
+-- A claimed picture ended what worked on it. It goes back to the queue while attempts are left; else it fails as poison
+-- and is listed as dead. `why` is the last word of the reason. Until WARY is gone, workers decode in child processes.
+-- Returns 'again' or the job's status now.
+local WARY_MS = 60000
+local function attempt_failed(id, index, attempts_allowed, title, why)
+  redis.call('SET', WARY, 1, 'PX', WARY_MS)
+  local key = job_key(id)
+  local f = redis.call('HMGET', key, 'a' .. index, 'h' .. index, 'p' .. index)
+  local attempts = tonumber(f[1]) - tonumber(f[2] or '0')
+  if attempts < attempts_allowed then
+    put_back(id, index)
+    return 'again'
+  end
+  local result = {
+    index = tonumber(index), status = 'failed', attempts = attempts, id = cjson.decode(f[3]).id,
+    error = { code = 'poison', title = title, detail = 'Given up after ' .. attempts .. ' attempts; the last: ' .. why },
+  }
+  redis.call('ZADD', DEAD, NOW, id .. '/' .. index)
+  return commit(id, index, 'bad', cjson.encode(result))
 end

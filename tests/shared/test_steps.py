@@ -7,14 +7,16 @@ import time
 import pytest
 import redis
 
-from shared.errors import QueueFull
-from shared.schema import UploadSource, UrlSource
+from shared.errors import Poison, QueueFull
+from shared.schema import PictureFailure, UploadSource, UrlSource
 from shared.steps import (
     MOST_TOKENS,
     accept,
     beat,
+    beware,
     cancel,
     claim,
+    crashed,
     finish,
     give_way,
     hand_back,
@@ -204,7 +206,59 @@ def test_a_picture_that_kills_its_workers_fails_as_poison(store: JobStore, clien
     assert (poisoned.status, poisoned.id, poisoned.attempts) == ("failed", "mine-1", 3)
     assert poisoned.error is not None
     assert poisoned.error.code == "poison"
+    assert poisoned.error.detail == "Given up after 3 attempts; the last: its worker stopped."
     assert client.zrange(PREFIX + "dead", 0, -1) == [f"{job.id}/1".encode()]
+
+
+def test_a_picture_that_ends_its_decoder_waits_again_and_is_dead_at_last(store: JobStore, client: redis.Redis) -> None:
+    job = spec(2)
+    store.run(accepting(job))
+    (first,) = take(store, 1)
+    assert not first.wary
+    assert store.run(crashed(first, "a reason.", 3)) == "again"
+    assert store.run(crashed(first, "a reason.", 3)) is None, "its lease is gone"
+    (again,) = take(store)
+    assert (again.index, again.attempts, again.wary) == (0, 2, True)
+    store.run(hand_back([again]))
+    (again,) = take(store)
+    assert (again.fence, again.attempts) == (3, 2)
+    assert store.run(crashed(first, "a stale reason.", 3)) is None
+    assert store.run(crashed(again, "a reason.", 2)) == "running"
+    assert store.run(finish(again, good(0), BY)) is None
+    (other,) = take(store)
+    assert store.run(finish(other, good(1), BY)) == "succeeded"
+    final = seen(store, job.id).view
+    assert final.results is not None
+    assert final.results[0].id == "mine-0"
+    assert final.results[0].error == PictureFailure(
+        code="poison", title=Poison.title, detail="Given up after 2 attempts; the last: a reason."
+    )
+    assert (final.counts.succeeded, final.counts.failed) == (1, 1)
+    assert client.zrange(PREFIX + "dead", 0, -1) == [f"{job.id}/0".encode()]
+    assert store.run(backlog()) == {}
+
+
+def test_an_ended_job_takes_no_crash(store: JobStore, client: redis.Redis) -> None:
+    job = spec()
+    store.run(accepting(job))
+    (held,) = take(store)
+    store.run(cancel(job.id))
+    assert store.run(crashed(held, "a reason.", 1)) is None
+    assert seen(store, job.id).view.status == "canceled"
+    assert client.zcard(PREFIX + "dead") == 0
+
+
+def test_workers_are_wary_for_a_while_after_one_died(store: JobStore, client: redis.Redis) -> None:
+    store.run(accepting(spec(3)))
+    assert not take(store, 1)[0].wary
+    store.run(beware())
+    assert take(store, 1)[0].wary
+    assert 50_000 < client.pttl(PREFIX + "wary") <= 60_000
+    client.delete(PREFIX + "wary")
+    assert not take(store, 1)[0].wary
+    lose_leases(client)
+    swept(store)
+    assert take(store, 1)[0].wary
 
 
 def test_handing_back_counts_no_attempt(store: JobStore, client: redis.Redis) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from shared.schema import TERMINAL, Claim
-from shared.steps import beat, cancel, claim, finish, hand_back, sweep
+from shared.steps import beat, cancel, claim, crashed, finish, hand_back, sweep
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, view
 from tests.shared.store_samples import BY, accepting, bad, good, spec, text
@@ -87,6 +87,20 @@ class StoreWalk(RuleBasedStateMachine):
     @rule(one=consumes(held))
     def hand_back(self, one: Claim) -> None:
         self.store.run(hand_back([one]))
+
+    @rule(one=held)
+    def decoder_crash(self, one: Claim) -> None:
+        before = self.snapshot(one.job.id)
+        what = self.store.run(crashed(one, "a reason.", MAX_ATTEMPTS))
+        if what is None:
+            assert self.snapshot(one.job.id) == before
+            return
+        key = (one.job.id, one.index)
+        assert one.fence == self.newest[key], "a stale fence crashed"
+        assert (what == "again") == (one.attempts < MAX_ATTEMPTS)
+        if what != "again":
+            assert key not in self.written, "a second result was committed"
+            self.written[key] = one.fence
 
     @rule(one=held)
     def beat(self, one: Claim) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
 from PIL import Image
 
+from bench.crashing import CRASH, install, marked
 from shared import observe
 from shared.blobs import drawn_blob
-from shared.errors import FetchFailed, InferenceFailed, StoreUnavailable
+from shared.errors import FetchFailed, InferenceFailed, Overloaded, StoreUnavailable
 from shared.manifest import Frame, Manifest, Origin
 from shared.schema import JobSpec, Options, StoredSource, UploadSource, Webhook
-from shared.steps import accept, cancel, claim, finish, hand_back
+from shared.steps import accept, beware, cancel, claim, finish, hand_back, sweep
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, blob, view
 from tests.shared.store_samples import BY, good, spec
@@ -28,6 +32,8 @@ from worker.image import Decoder
 from worker.leases import Leases
 from worker.loading import Served
 from worker.output import Output
+from worker.quarantine import Confinement, Quarantine
+from worker.watchdog import Steps
 
 MANIFEST = Manifest(
     name="m",
@@ -37,6 +43,7 @@ MANIFEST = Manifest(
     frame=Frame(width=32, height=32),
     origin=Origin(source="test", licence="none"),
 )
+LIMITS = Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0, fetch_timeout_s=5.0, decode_timeout_s=2.0, max_attempts=3)
 BOX = (0.25, 0.25, 0.75, 0.5)
 
 
@@ -101,9 +108,11 @@ class Bench:
         self.batcher = Batcher(self.device, 8, capacity=64)
         served = Served(MANIFEST, self.batcher, "cpu", "fp32", 8)
         self.stages = observe.Stages()
+        decoder = Decoder(1_000_000, 1 << 26)
+        self.quarantine = Quarantine(Confinement(1_000_000, 1 << 26, 2.0), decoder.budget, 2)
         self.detector = Detector(
-            store, self.leases, self.sources, Decoder(1_000_000, 1 << 26), OneModel(served), None, self.tokens,  # type: ignore[arg-type]
-            self.stages, Limits(chunk=16, lease_s=1.0, infer_timeout_s=5.0),
+            store, self.leases, self.sources, decoder, self.quarantine, OneModel(served), None, self.tokens,  # type: ignore[arg-type]
+            self.stages, Steps(), LIMITS,
         )  # fmt: skip
 
     def send(self, total: int = 1, **changes: object) -> JobSpec:
@@ -123,6 +132,7 @@ def bench(store: JobStore) -> Iterator[Bench]:
     bench = Bench(store)
     yield bench
     bench.batcher.close(5)
+    bench.quarantine.close()
 
 
 def test_a_picture_goes_from_bytes_to_boxes_in_its_own_pixels(bench: Bench) -> None:
@@ -301,7 +311,7 @@ def test_a_token_works_until_nothing_waits_and_gives_way_in_time(bench: Bench, m
     jobs = [bench.send() for _ in range(3)]
     bench.send(model="other")
     bench.detector.detect("m")
-    assert [bench.seen(job).final for job in jobs] == [True, False, False]
+    assert [bench.seen(job).final for job in jobs].count(True) == 1
     assert bench.tokens.detects == 1
 
 
@@ -309,3 +319,107 @@ def test_an_ended_job_with_a_webhook_wakes_the_deliveries(bench: Bench) -> None:
     bench.send(webhook=Webhook(url="https://example.com/hook"))
     bench.detector.detect("m")
     assert bench.tokens.delivers == 1
+
+
+def as_in_the_past(bench: Bench, client: redis.Redis, deaths: int) -> None:
+    """Workers died over the next picture before."""
+    for _ in range(deaths):
+        (held,) = bench.store.run(claim("m", 1, 30))
+        client.zadd(PREFIX + "leases", {f"{held.job.id}/{held.index}": 0})
+        bench.store.run(sweep(most=10, max_attempts=3))
+    client.delete(PREFIX + "wary")
+
+
+@pytest.fixture
+def crashing(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Children crash on marked pictures."""
+    install(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return bench
+
+
+def test_a_picture_that_ended_a_worker_is_decoded_in_a_child_until_it_is_poison(
+    crashing: Bench, client: redis.Redis
+) -> None:
+    crashing.sources.found = {"*": marked(CRASH)}
+    job = crashing.send(webhook=Webhook(url="https://example.com/hook"))
+    as_in_the_past(crashing, client, 1)
+    crashing.detector.detect("m")
+    (result,) = crashing.seen(job).view.results or ()
+    assert result.error is not None
+    assert (result.error.code, result.attempts) == ("poison", 3)
+    assert result.error.detail == "Given up after 3 attempts; the last: its decoder was ended by SIGSEGV."
+    assert crashing.seen(job).view.status == "failed"
+    assert crashing.tokens.delivers > 0
+    assert crashing.leases.busy == 0
+    assert client.zrange(PREFIX + "dead", 0, -1) == [f"{job.id}/0".encode()]
+
+
+def test_while_workers_are_wary_first_attempts_are_decoded_in_children_too(crashing: Bench) -> None:
+    crashing.store.run(beware())
+    crashing.sources.found = {"upl_" + "0" * 19 + "1": marked(CRASH), "*": picture()}
+    job = crashing.send(3)
+    crashing.detector.detect("m")
+    counts = crashing.seen(job).view.counts
+    assert (counts.succeeded, counts.failed) == (2, 1)
+    assert crashing.seen(job).view.attempts == 3
+
+
+def test_every_picture_goes_to_a_child_where_the_settings_say_so(crashing: Bench) -> None:
+    crashing.detector._limits = replace(LIMITS, isolate_all=True)
+    crashing.sources.found = {"*": marked(CRASH)}
+    job = crashing.send()
+    crashing.detector.detect("m")
+    (result,) = crashing.seen(job).view.results or ()
+    assert result.error is not None
+    assert result.error.code == "poison"
+
+
+def test_on_its_last_attempt_a_picture_has_the_worker_to_itself(bench: Bench, client: redis.Redis) -> None:
+    last = bench.send()
+    as_in_the_past(bench, client, 2)
+    others = [bench.send() for _ in range(6)]
+    in_hand: list[int] = []
+
+    def count() -> None:
+        if bench.detector._gate._alone is not None and bench.seen(last).view.status == "running":
+            in_hand.append(bench.leases.busy)
+
+    bench.device.act = count
+    began = threading.Barrier(4)
+
+    def work() -> None:
+        began.wait(10)
+        bench.detector.detect("m")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert bench.seen(last).view.attempts == 3
+    assert all(bench.seen(job).view.status == "succeeded" for job in (last, *others))
+    assert in_hand[-1] == 1, "another picture was in this worker's hands meanwhile"
+
+
+def test_what_has_no_room_here_is_handed_back_and_no_attempt_is_counted(bench: Bench) -> None:
+    job = bench.send()
+    attempts = iter(range(2))
+
+    def no_room() -> None:
+        if next(attempts, None) is not None:
+            raise Overloaded("No memory for decoding came free.")
+
+    bench.sources.before = no_room
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "succeeded"
+    assert bench.seen(job).view.attempts == 1
+
+
+def test_trouble_of_the_store_in_the_middle_leaves_a_picture_to_its_lease(bench: Bench, client: redis.Redis) -> None:
+    bench.sources.found = {"*": StoreUnavailable()}
+    job = bench.send()
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "running"
+    assert client.zcard(PREFIX + "leases") == 1
+    assert bench.leases.busy == 0, "nobody beats for it any more"

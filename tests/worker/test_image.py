@@ -200,13 +200,13 @@ def test_exactly_as_many_pixels_as_allowed() -> None:
 def test_decoding_waits_for_memory_and_gives_up() -> None:
     data = encoded(Image.fromarray(noise()), "PNG")
     decoder = Decoder(1_000_000, 24 * 36 * 15, wait_s=0.05)
-    with decoder._budget.take(1), pytest.raises(Overloaded):
+    with decoder.budget.take(1), pytest.raises(Overloaded):
         decoder.decode(data)
     assert decoder.decode(data).shape == (24, 36, 3)
 
 
 def test_memory_is_given_on_and_a_giant_gets_it_alone() -> None:
-    budget = Decoder(1_000_000, 100, wait_s=10)._budget
+    budget = Decoder(1_000_000, 100, wait_s=10).budget
     taken = threading.Event()
 
     def giant() -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from shared.connection import connect
 from shared.observe import Stages
-from shared.steps import forget
-from shared.store import Call, JobStore, T
+from shared.reports import WorkerReport
+from shared.steps import announce, forget
+from shared.store import PREFIX, Call, JobStore, T
 from shared.views import descriptions, workers
 from spotter.address import free_port
 from tests.waiting import until
 from tests.worker.fake_models import FakeLoad, put
 from worker.leases import Leases
 from worker.models import Models
-from worker.presence import Presence
+from worker.presence import Presence, bury
 
 
 @pytest.fixture
@@ -79,3 +84,27 @@ def test_a_change_is_announced_at_once_and_a_description_once(redis_url: str, mo
         presence.soon()
         until(lambda: bool(store.run(descriptions(["m@2"]))))
         presence.stop()
+
+
+def announced(store: JobStore, name: str, pid: int, host: str) -> None:
+    store.run(announce(WorkerReport(worker=name, host=host, pid=pid, started_ms=0, progress_ms=0, busy=0, models=())))
+
+
+def test_a_dead_predecessor_is_withdrawn_and_makes_workers_wary(store: JobStore, client: redis.Redis) -> None:
+    here = socket.gethostname()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    announced(store, "alive", os.getppid(), here)
+    announced(store, "elsewhere", dead.pid, "another host")
+    bury(store)
+    assert not client.exists(PREFIX + "wary")
+    announced(store, "dead", dead.pid, here)
+    announced(store, "my pid, before", os.getpid(), here)  # a container's worker has the same pid each time
+    bury(store)
+    assert {report.worker for report in store.run(workers())} == {"alive", "elsewhere"}
+    assert client.exists(PREFIX + "wary")
+
+
+def test_a_store_that_is_away_stops_no_worker_from_starting() -> None:
+    with connect(f"redis://127.0.0.1:{free_port()}/0", "test") as nobody:
+        bury(JobStore(nobody))
