@@ -16,6 +16,7 @@ from shared.errors import StartupError
 
 Megabyte = 1024 * 1024
 Network = IPv4Network | IPv6Network
+Wait = Annotated[float, Field(ge=0, le=604_800)]
 CommaList = NoDecode  # the field's text is split by a validator below, not parsed as JSON
 
 
@@ -87,13 +88,18 @@ class Settings(BaseSettings):
     # -- webhooks
     webhook_secret: SecretStr | None = Field(None, description="whsec_...; empty: webhooks are off")
     webhook_timeout_s: float = Field(15.0, gt=0, le=60, description="one delivery attempt, whole")
+    webhook_retry_s: Annotated[tuple[Wait, ...], CommaList] = Field(
+        (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        max_length=50,
+        description="waits before the second attempt of a delivery, the third, ...; then it is given up",
+    )
     webhook_http: bool = Field(False, description="allow http:// endpoints, not only https://")
 
     # -- service
     base_url: str | None = Field(None, description="public address for links; empty: links are paths")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
 
-    @field_validator("models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", mode="before")
+    @field_validator("models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", "webhook_retry_s", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

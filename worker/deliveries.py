@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.errors import Overloaded
@@ -44,11 +45,13 @@ class Deliveries:
         *,
         secret: str,
         timeout_s: float,
+        retry_s: Sequence[float],
         allow_http: bool,
         base_url: str | None,
     ) -> None:
         self._store, self._egress, self._waker = store, egress, waker
         self._secret, self._timeout_s, self._allow_http, self._base_url = secret, timeout_s, allow_http, base_url
+        self._retry_s = retry_s
         # Everything taken must be over before its lease is: the wait here, and the attempt.
         self._lease_s = 4 * timeout_s
         self._lock = threading.Lock()
@@ -126,7 +129,7 @@ class Deliveries:
             allow_http=self._allow_http,
         )
         attempt = one.tries + 1
-        again_s = next_try(attempt, outcome, self._rng)
+        again_s = next_try(attempt, outcome, self._retry_s, self._rng)
         state = "pending" if again_s is not None else ("exhausted" if outcome.status == "failed" else outcome.status)
         self._store.run(settle_hook(one.name, log=_log_entry(attempt, outcome), state=state, next_try_s=again_s))
         logger.info("webhook", extra={"delivery": one.name, "state": state, "status": outcome.http_status})

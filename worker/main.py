@@ -179,6 +179,7 @@ def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Wake
         waker,
         secret=secret,
         timeout_s=settings.webhook_timeout_s,
+        retry_s=settings.webhook_retry_s,
         allow_http=settings.webhook_http,
         base_url=settings.base_url,
     )

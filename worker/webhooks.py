@@ -16,7 +16,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,8 +27,6 @@ from shared.errors import SourceError, StartupError
 from worker.egress import Egress
 from worker.exchange import DEFAULT_PORTS
 
-SCHEDULE_S = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Seconds before attempt 1, 2, ... 10; about 75 hours in all. The specification's own example."""
 JITTER = 0.1
 """A delay is moved by up to this share either way, so that what failed together does not come back together."""
 MAX_RETRY_AFTER_S = 86_400
@@ -167,7 +165,7 @@ def retry_after(value: str | None, now_s: float) -> float | None:
     return min(max(wait.total_seconds(), 0.0), float(MAX_RETRY_AFTER_S))
 
 
-def next_try(attempt: int, outcome: Outcome, rng: random.Random) -> float | None:
+def next_try(attempt: int, outcome: Outcome, retry_s: Sequence[float], rng: random.Random) -> float | None:
     """Seconds until the next attempt; None: there is none: it was delivered, the endpoint is gone, or all are spent.
 
     A forbidden address is tried again like any failure: names move, a split-horizon answer or an operator's list may
@@ -176,10 +174,11 @@ def next_try(attempt: int, outcome: Outcome, rng: random.Random) -> float | None
     Args:
         attempt: how many were made, this one included, from 1.
         outcome: of this one. Its `retry_after_s` can only make the wait longer.
+        retry_s: waits before the second attempt, the third, ...; after the last there is none.
     """
-    if outcome.status != "failed" or attempt >= len(SCHEDULE_S):
+    if outcome.status != "failed" or attempt > len(retry_s):
         return None
-    delay = SCHEDULE_S[attempt] * rng.uniform(1 - JITTER, 1 + JITTER)
+    delay = retry_s[attempt - 1] * rng.uniform(1 - JITTER, 1 + JITTER)
     return max(delay, outcome.retry_after_s or 0.0)
 
 

@@ -8,5 +8,8 @@ from __future__ import annotations
 SCENARIOS: dict[str, str] = {
     "worker_kills": "Worker kills",
     "valkey_kills": "Valkey kills",
+    "frozen_worker": "Frozen worker",
+    "webhooks": "Webhooks",
+    "rolling_restarts": "Rolling restarts",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""

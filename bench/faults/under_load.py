@@ -4,6 +4,7 @@ counted in the same way whatever the fault was."""
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class UnderLoad:
             "lost": len(self.verdict.lost),
             "final states changed": len(self.verdict.changed),
             "final states": self.verdict.statuses,
+            "errors": dict(Counter(code for one in self.verdict.ended.values() for code in one.codes)),
             "looks at final states": self.verdict.looks,
             "accepted": counted(client, "spotter_jobs_accepted_total"),
             "results committed": counted(client, "spotter_pictures_total"),

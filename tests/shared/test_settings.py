@@ -22,6 +22,7 @@ def test_lists_networks_and_empty_values_are_read() -> None:
         "SPOTTER_MODELS": "a,b",
         "SPOTTER_FETCH_PORTS": "80,8080",
         "SPOTTER_S3_ENDPOINT": "",
+        "SPOTTER_WEBHOOK_RETRY_S": "1, 2.5",
     }
     settings = load()
     assert settings.fetch_allow == (ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"))
@@ -29,6 +30,7 @@ def test_lists_networks_and_empty_values_are_read() -> None:
     assert settings.models == ("a", "b")
     assert settings.fetch_ports == (80, 8080)
     assert settings.s3_endpoint is None
+    assert settings.webhook_retry_s == (1, 2.5)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def receiver() -> Iterator[Receiver]:
 def deliveries(store: JobStore, receiver: Receiver) -> Iterator[Deliveries]:
     egress = Egress(timeout_s=5, redirects=0, allow=[ip_network("127.0.0.0/8")])
     made = Deliveries(
-        store, egress, NoTokens(), secret=SECRET, timeout_s=5, allow_http=True, base_url="https://spotter.example"  # type: ignore[arg-type]
+        store, egress, NoTokens(), secret=SECRET, timeout_s=5, retry_s=(5, 300), allow_http=True,  # type: ignore[arg-type]
+        base_url="https://spotter.example",
     )  # fmt: skip
     yield made
     receiver.release.set()

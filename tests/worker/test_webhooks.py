@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.errors import StartupError
+from shared.settings import Settings
 from tests.worker.raw_server import LOOPBACK, Serve, answer, held, raw_servers
 from worker.egress import Egress
 from worker.exchange import USER_AGENT
 from worker.webhooks import (
     JITTER,
     MAX_RETRY_AFTER_S,
-    SCHEDULE_S,
     Outcome,
     deliver,
     endpoint_of,
@@ -44,6 +44,7 @@ EGRESS = Egress(timeout_s=1, redirects=3, allow=LOOPBACK)
 MESSAGE = "job_0123.job.succeeded"
 DATA = {"id": "job_0123", "labels": ["Käse", "犬"], "nothing": None}
 WHEN = "2026-01-02T03:04:05.678Z"
+RETRY_S = Settings().webhook_retry_s
 
 
 @pytest.fixture
@@ -188,26 +189,28 @@ def test_closed_addresses_and_plain_http_are_not_connected_to(serve: Serve) -> N
 
 @given(st.integers(1, 20), st.floats(0, MAX_RETRY_AFTER_S) | st.none(), st.integers())
 def test_the_schedule_holds(number: int, asked: float | None, seed: int) -> None:
-    delay = next_try(number, Outcome("failed", 503, 1.0, "http_error", asked), random.Random(seed))
+    delay = next_try(number, Outcome("failed", 503, 1.0, "http_error", asked), RETRY_S, random.Random(seed))
     if number >= 10:
         assert delay is None
         return
     assert delay is not None
-    planned = SCHEDULE_S[number]
+    planned = RETRY_S[number - 1]
     assert max(planned * (1 - JITTER), asked or 0) <= delay <= max(planned * (1 + JITTER), asked or 0)
 
 
 def test_the_schedule_is_the_specifications() -> None:
-    assert SCHEDULE_S == (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-    assert 75 <= sum(SCHEDULE_S) / 3600 <= 76
+    assert list(RETRY_S) == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+    assert 75 <= sum(RETRY_S) / 3600 <= 76
 
 
 def test_the_end_is_the_end() -> None:
     rng = random.Random(1)
-    assert next_try(1, Outcome("delivered", 200, 1.0), rng) is None
-    assert next_try(1, Outcome("gone", 410, 1.0, "http_error"), rng) is None
-    assert next_try(1, Outcome("failed", None, 1.0, "address_forbidden"), rng) is not None
-    spread = {next_try(3, Outcome("failed", 500, 1.0, "http_error"), random.Random(seed)) for seed in range(20)}
+    failed = Outcome("failed", 500, 1.0, "http_error")
+    assert next_try(1, Outcome("delivered", 200, 1.0), RETRY_S, rng) is None
+    assert next_try(1, Outcome("gone", 410, 1.0, "http_error"), RETRY_S, rng) is None
+    assert next_try(1, Outcome("failed", None, 1.0, "address_forbidden"), RETRY_S, rng) is not None
+    assert next_try(1, failed, (), rng) is None
+    spread = {next_try(3, failed, RETRY_S, random.Random(seed)) for seed in range(20)}
     assert len(spread) == 20
 
 
