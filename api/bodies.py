@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from shared.errors import BadJson, FieldError, InvalidRequest, UnsupportedMedia
-from shared.ids import upload_id
+from shared.ids import owns_upload, upload_id
 from shared.schema import Base64Source, JobRequest, Options, StoredSource, UploadSource
 
 _OPTION_NAMES = frozenset(Options.model_fields)
@@ -37,7 +37,16 @@ class Submission:
     uploads: dict[str, bytes]
 
 
-async def read_submission(request: Request, *, max_pictures: int, max_image_bytes: int) -> Submission:
+@dataclass(frozen=True)
+class Allowed:
+    """Whose job it is, and how much it may hold."""
+
+    owner: str
+    pictures: int
+    image_bytes: int
+
+
+async def read_submission(request: Request, allowed: Allowed) -> Submission:
     """Read `POST /jobs` whatever its content type.
 
     Raises:
@@ -45,33 +54,35 @@ async def read_submission(request: Request, *, max_pictures: int, max_image_byte
     """
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind == "application/json":
-        return _from_json(await request.body(), max_pictures, max_image_bytes)
+        return _from_json(await request.body(), allowed)
     if kind == "multipart/form-data":
-        return await _from_form(request, max_pictures, max_image_bytes)
+        return await _from_form(request, allowed)
     if kind.startswith("image/") or kind == "application/octet-stream":
         fields = [(name, value) for name, value in request.query_params.multi_items() if name not in _QUERY_ONLY]
-        return _with_uploads(fields, [(await request.body(), None)], max_image_bytes, one=True)
+        return _with_uploads(fields, [(await request.body(), None)], allowed, one=True)
     raise UnsupportedMedia(
         f"{kind!r} is not read here: send application/json, multipart/form-data, or the picture itself as image/*."
     )
 
 
-def _from_json(body: bytes, max_pictures: int, max_image_bytes: int) -> Submission:
+def _from_json(body: bytes, allowed: Allowed) -> Submission:
     try:
         document = json.loads(body)
     except ValueError as error:
         raise BadJson(f"The body is not JSON: {error}." if body else "The body is empty; send a job as JSON.") from None
     parsed = JobRequest.model_validate(document)
-    _check_count(len(parsed.sources), max_pictures)
+    _check_count(len(parsed.sources), allowed.pictures)
     uploads: dict[str, bytes] = {}
     sources: list[StoredSource] = []
     for index, source in enumerate(parsed.sources):
+        where = "image" if parsed.image is not None else f"images.{index}"
         if not isinstance(source, Base64Source):
+            if isinstance(source, UploadSource) and not owns_upload(allowed.owner, source.upload):
+                raise _invalid(f"{where}.upload", "no such upload")
             sources.append(source)
             continue
-        field = "image.base64" if parsed.image is not None else f"images.{index}.base64"
-        name = upload_id()
-        uploads[name] = _decode(source.base64, field, max_image_bytes)
+        name = upload_id(allowed.owner)
+        uploads[name] = _decode(source.base64, f"{where}.base64", allowed.image_bytes)
         sources.append(UploadSource(upload=name, id=source.id))
     return Submission(parsed, tuple(sources), uploads)
 
@@ -92,9 +103,9 @@ def _decode(text: str, field: str, most: int) -> bytes:
     return data
 
 
-async def _from_form(request: Request, max_pictures: int, max_image_bytes: int) -> Submission:
+async def _from_form(request: Request, allowed: Allowed) -> Submission:
     try:
-        form = await request.form(max_files=max_pictures, max_fields=MAX_FIELDS)
+        form = await request.form(max_files=allowed.pictures, max_fields=MAX_FIELDS)
     except HTTPException as error:  # what Starlette makes of a MultiPartException inside an application
         raise InvalidRequest(f"The form cannot be read: {error.detail}") from None
     files: list[tuple[bytes, str | None]] = []
@@ -111,21 +122,21 @@ async def _from_form(request: Request, max_pictures: int, max_image_bytes: int) 
         await form.close()
     if not files:
         raise _invalid("file", "the form holds no picture; add one in the field `file`")
-    _check_count(len(files), max_pictures)
-    return _with_uploads(fields, files, max_image_bytes, one=len(files) == 1)
+    _check_count(len(files), allowed.pictures)
+    return _with_uploads(fields, files, allowed, one=len(files) == 1)
 
 
 def _with_uploads(
-    fields: Iterable[tuple[str, str]], files: list[tuple[bytes, str | None]], most: int, *, one: bool
+    fields: Iterable[tuple[str, str]], files: list[tuple[bytes, str | None]], allowed: Allowed, *, one: bool
 ) -> Submission:
     uploads: dict[str, bytes] = {}
     sources: list[UploadSource] = []
     for data, filename in files:
         if not data:
             raise _invalid("file", "the picture is empty")
-        if len(data) > most:
-            raise _invalid("file", f"a picture may hold {most} bytes at most")
-        name = upload_id()
+        if len(data) > allowed.image_bytes:
+            raise _invalid("file", f"a picture may hold {allowed.image_bytes} bytes at most")
+        name = upload_id(allowed.owner)
         uploads[name] = data
         sources.append(UploadSource(upload=name, id=filename[:200] if filename else None))
     document = _document(fields)

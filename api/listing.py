@@ -37,16 +37,16 @@ class Filter:
 
 
 async def find(
-    store: AsyncJobStore, wanted: Filter, after: str | None, limit: int
+    store: AsyncJobStore, owner: str, wanted: Filter, after: str | None, limit: int
 ) -> tuple[list[Snapshot], str | None]:
-    """Up to `limit` jobs from just after the cursor, and the cursor for the next page (None: there is none)."""
+    """Up to `limit` jobs of one owner from just after the cursor, and the cursor for the next page (None: no more)."""
     oldest = wanted.created_after.timestamp() * 1000 if wanted.created_after else 0.0
     cursor = _start(after, wanted.created_before)
     found: list[Snapshot] = []
     looked = 0
     while looked < SCAN:
-        rows = await store.run(page(before=cursor, count=_CHUNK))
-        snapshots = await store.run(view([job for job, _ in rows], inline_results=0)) if rows else []
+        rows = await store.run(page(before=cursor, count=_CHUNK, owner=owner))
+        snapshots = await store.run(view([job for job, _ in rows], inline_results=0, owner=owner)) if rows else []
         ends = len(rows) < _CHUNK
         for (job, created), snapshot in zip(rows, snapshots, strict=True):
             if created <= oldest:

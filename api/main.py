@@ -17,13 +17,15 @@ from fastapi.openapi.utils import get_openapi
 
 from api import problems
 from api.changes import Changes
+from api.keys import Keys
 from api.middleware import BodyLimit, RequestId
 from api.openapi import add_components
-from api.routes import jobs, models, ops, pictures, results
+from api.routes import docs, jobs, models, ops, pictures, results
 from api.state import State
 from shared.blobs import large_blobs
 from shared.connection import connect, connect_async
 from shared.errors import StartupError
+from shared.keys import Limits
 from shared.observe import start_logging
 from shared.queue import Waker, create_celery
 from shared.settings import Settings, load
@@ -57,11 +59,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with _opened(chosen) as state:
             yield {"spotter": state}
 
-    app = FastAPI(title="Spotter", version=_version(), summary="Asynchronous object detection", lifespan=lifespan)
+    app = FastAPI(
+        title="Spotter",
+        version=_version(),
+        summary="Asynchronous object detection",
+        lifespan=lifespan,
+        openapi_url=None,  # routes/docs.py has it, behind a key where keys are asked for
+    )
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES)
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, results, models, ops):
+    for routes in (jobs, pictures, results, models, ops, docs):
         app.include_router(routes.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -85,7 +93,8 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
     changes.start()
     sweeper.start()
     try:
-        yield State(settings, AsyncJobStore(client), waker, changes, large_blobs(settings))
+        store = AsyncJobStore(client)
+        yield State(settings, store, waker, changes, large_blobs(settings), _keys(store, settings))
     finally:
         sweeper.stop()
         waker.stop()
@@ -93,6 +102,16 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         await client.aclose()
         blocking.close()
         celery.close()
+
+
+def _keys(store: AsyncJobStore, settings: Settings) -> Keys:
+    limits = Limits(
+        rate=settings.owner_rate,
+        burst=settings.owner_burst,
+        open_jobs=settings.owner_open_jobs,
+        waiting=settings.owner_waiting,
+    )
+    return Keys(store, asked=settings.auth == "keys", limits=limits)
 
 
 def _version() -> str:

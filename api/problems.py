@@ -42,7 +42,7 @@ def problem(error: SpotterError, instance: str, headers: Mapping[str, str] | Non
     }
     if error.errors:
         body["errors"] = [{"field": one.field, "reason": one.reason} for one in error.errors]
-    sent = dict(headers or {})
+    sent = {**error.headers, **(headers or {})}
     if error.retry_after_s is not None:
         body["retry_after"] = error.retry_after_s
         sent["Retry-After"] = str(error.retry_after_s)

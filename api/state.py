@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.changes import Changes
+from api.keys import Keys
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
 from shared.errors import JobNotFound, UnknownModel
@@ -31,12 +32,13 @@ class State:
     waker: Waker
     changes: Changes
     large_blobs: LargeBlobs | None
+    keys: Keys
     _offers: dict[str, Offer] = field(default_factory=dict)
     _offers_at: float = -OFFERS_CACHE_S
 
-    async def snapshot(self, job: str) -> Snapshot:
-        """Raises JobNotFound."""
-        (found,) = await self.store.run(view([job], inline_results=INLINE_RESULTS))
+    async def snapshot(self, job: str, owner: str) -> Snapshot:
+        """Raises JobNotFound, also for another owner's job."""
+        (found,) = await self.store.run(view([job], inline_results=INLINE_RESULTS, owner=owner))
         if found is None:
             raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
         return found

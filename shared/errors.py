@@ -2,6 +2,8 @@
 
     SpotterError
     |- BadRequest               the request itself is wrong; sending it again changes nothing
+    |  |- Unauthorized            401 unauthorized
+    |  |- Forbidden               403 forbidden
     |  |- InvalidRequest          422 invalid_request
     |  |- BadJson                 400 bad_json
     |  |- UnsupportedMedia        415 unsupported_media
@@ -16,6 +18,8 @@
     |  |- NotAcceptable           406 not_acceptable
     |  `- JobFinished             409 job_finished
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
+    |  |- RateLimited             429 rate_limited
+    |  |- QuotaExceeded           429 quota_exceeded
     |  |- QueueFull               503 queue_full
     |  |- StoreFull               503 store_full
     |  `- StoreUnavailable        503 store_unavailable
@@ -41,43 +45,83 @@ what to do next, and never holds a secret, a resolved address or a foreign serve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from shared.failure import FieldError, SpotterError
+from shared.picture_errors import (
+    AddressForbidden,
+    FetchFailed,
+    FetchTimeout,
+    ImageTooLarge,
+    InferenceFailed,
+    Internal,
+    InvalidImage,
+    PictureError,
+    Poison,
+    SourceDisabled,
+    SourceError,
+    SourceNotFound,
+    SourceTooLarge,
+    UploadGone,
+)
 
-
-@dataclass(frozen=True)
-class FieldError:
-    """One wrong field of a request: where it is (`options.threshold`) and why it was refused."""
-
-    field: str
-    reason: str
-
-
-class SpotterError(Exception):
-    """The root. Subclasses set the class attributes; an instance carries the detail of one occurrence."""
-
-    code: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Internal error"
-    http_status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        detail: str = "",
-        *,
-        errors: tuple[FieldError, ...] = (),
-        retry_after_s: int | None = None,
-    ) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
-        self.errors = errors
-        self.retry_after_s = retry_after_s
+__all__ = [
+    "AddressForbidden",
+    "BadJson",
+    "BadRequest",
+    "BodyTooLarge",
+    "FetchFailed",
+    "FetchTimeout",
+    "FieldError",
+    "Forbidden",
+    "ImageTooLarge",
+    "InferenceFailed",
+    "Internal",
+    "InvalidImage",
+    "InvalidRequest",
+    "JobFinished",
+    "JobNotFound",
+    "MethodNotAllowed",
+    "ModelNotFound",
+    "NotAcceptable",
+    "Overloaded",
+    "PictureError",
+    "PictureNotFound",
+    "PictureNotStored",
+    "Poison",
+    "QueueFull",
+    "QuotaExceeded",
+    "RateLimited",
+    "RouteNotFound",
+    "SourceDisabled",
+    "SourceError",
+    "SourceNotFound",
+    "SourceTooLarge",
+    "SpotterError",
+    "StartupError",
+    "StoreFull",
+    "StoreUnavailable",
+    "Unauthorized",
+    "UnknownModel",
+    "UnsupportedMedia",
+    "UploadGone",
+]
 
 
 class BadRequest(SpotterError):
     """The request itself is wrong."""
 
     code, title, http_status = "bad_request", "The request is not valid", 400
+
+
+class Unauthorized(BadRequest):
+    """No key, or one that is malformed, unknown, expired or revoked: which of these is not told."""
+
+    code, title, http_status = "unauthorized", "A valid key is needed", 401
+
+
+class Forbidden(BadRequest):
+    """The key is valid, but was not made for this."""
+
+    code, title, http_status = "forbidden", "The key may not do this", 403
 
 
 class InvalidRequest(BadRequest):
@@ -164,6 +208,18 @@ class Overloaded(SpotterError):
     code, title, http_status, retryable = "overloaded", "The service is busy", 503, True
 
 
+class RateLimited(Overloaded):
+    """The owner sends more jobs a second than agreed."""
+
+    code, title, http_status = "rate_limited", "Too many jobs a second", 429
+
+
+class QuotaExceeded(Overloaded):
+    """The owner has as many jobs open, or pictures waiting, as agreed."""
+
+    code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
+
+
 class QueueFull(Overloaded):
     """The queue has reached its bound."""
 
@@ -180,90 +236,6 @@ class StoreUnavailable(Overloaded):
     """The store does not answer or cannot write."""
 
     code, title = "store_unavailable", "The job store is not available"
-
-
-class PictureError(SpotterError):
-    """One picture cannot be answered. The worker turns it into the picture's `error`."""
-
-    code, title, http_status = "picture_failed", "The picture could not be processed", 422
-
-
-class InvalidImage(PictureError):
-    """The bytes are not a picture of an allowed format, or are damaged."""
-
-    code, title = "invalid_image", "Not a readable picture"
-
-
-class ImageTooLarge(PictureError):
-    """More pixels than the service decodes."""
-
-    code, title = "image_too_large", "The picture has too many pixels"
-
-
-class SourceError(PictureError):
-    """The picture's bytes could not be brought here."""
-
-    code, title = "source_failed", "The picture could not be fetched"
-
-
-class FetchFailed(SourceError):
-    """The other side refused, broke off or answered nonsense."""
-
-    code, retryable = "fetch_failed", True
-
-
-class FetchTimeout(SourceError):
-    """The other side did not deliver within the time allowed."""
-
-    code, title, retryable = "fetch_timeout", "The picture took too long to fetch", True
-
-
-class AddressForbidden(SourceError):
-    """The address is private, local or otherwise closed to fetches (`SPOTTER_FETCH_ALLOW` opens networks)."""
-
-    code, title = "address_forbidden", "This address may not be fetched from"
-
-
-class SourceNotFound(SourceError):
-    """The other side says that there is no such picture."""
-
-    code, title = "source_not_found", "There is no picture at this address"
-
-
-class SourceTooLarge(SourceError):
-    """More bytes than the service fetches."""
-
-    code, title = "source_too_large", "The picture has too many bytes"
-
-
-class SourceDisabled(SourceError):
-    """This kind of source is not configured on this service."""
-
-    code, title = "source_disabled", "This kind of source is not configured"
-
-
-class UploadGone(PictureError):
-    """The uploaded bytes are no longer kept."""
-
-    code, title = "upload_gone", "The uploaded picture is no longer stored"
-
-
-class InferenceFailed(PictureError):
-    """The model run failed or took too long."""
-
-    code, title, retryable = "inference_failed", "The model run failed", True
-
-
-class Poison(PictureError):
-    """A worker died each time that it held this picture."""
-
-    code, title = "poison", "The picture was given up after repeated crashes"
-
-
-class Internal(PictureError):
-    """An error that nobody foresaw; the log has the details under the job's id."""
-
-    code, title, http_status = "internal", "Internal error", 500
 
 
 class StartupError(SpotterError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 
@@ -19,6 +20,15 @@ def job_id() -> str:
     return f"job_{ulid()}"
 
 
-def upload_id() -> str:
-    """`upl_` and a ULID."""
-    return f"upl_{ulid()}"
+def upload_id(owner: str) -> str:
+    """`upl_`, a ULID, and eight digits that say whose it is."""
+    return f"upl_{ulid()}{_tag(owner)}"
+
+
+def owns_upload(owner: str, name: str) -> bool:
+    """Whether `upload_id(owner)` may have made this name."""
+    return name.endswith(_tag(owner))
+
+
+def _tag(owner: str) -> str:
+    return hashlib.sha256(owner.encode()).hexdigest()[:8]

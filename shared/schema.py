@@ -17,11 +17,14 @@ Priority = Literal["low", "normal", "high"]
 WebhookEvent = Literal["job.succeeded", "job.failed", "job.canceled", "job.expired"]
 
 TERMINAL: frozenset[Status] = frozenset({"succeeded", "failed", "canceled", "expired"})
+DEFAULT_OWNER = "default"
+"""Whose jobs are that came without a key."""
 INLINE_RESULTS = 100
 """A job of at most this many pictures shows its results inside the job."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 ModelRef = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9][a-z0-9._-]{0,62})?$")]
+OwnerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 WebUrl = Annotated[str, StringConstraints(min_length=8, max_length=8192, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://")]
 
@@ -144,10 +147,11 @@ class JobSpec(Strict):
     """The part of a job that never changes after accept. `pictures` lie beside it, one a field.
 
     `model` is the reference that the job waits for: `name`, answered by whichever version is the default at the claim,
-    or `name@version`. It is the name of the queue too.
+    or `name@version`. It is the name of the queue too. `owner` is whose key sent it; nobody else's may see it.
     """
 
     id: Annotated[str, StringConstraints(pattern=r"^job_[0-9A-Za-z_-]{1,64}$")]
+    owner: OwnerName = DEFAULT_OWNER
     model: str
     options: Options
     priority: Priority

@@ -35,6 +35,14 @@ class Settings(BaseSettings):
     sweep_s: float = Field(5.0, ge=0.1, le=60, description="how often lost work is looked for")
     max_attempts: int = Field(3, ge=1, le=20, description="claims of one picture before it is given up as poison")
 
+    # -- who may call
+    auth: Literal["keys", "off"] = Field("keys", description="off: nobody is asked for a key; for this machine alone")
+    auth_off_anywhere: bool = Field(False, description="with auth off, answer beyond this machine, too")
+    owner_rate: float = Field(100.0, ge=0, le=1_000_000, description="jobs a second that one owner may send; 0: any")
+    owner_burst: int = Field(200, ge=1, le=1_000_000, description="jobs that one owner may send at once")
+    owner_open_jobs: int = Field(20_000, ge=0, description="jobs of one owner that have not ended; 0: any number")
+    owner_waiting: int = Field(50_000, ge=0, description="waiting pictures of one owner; 0: any number")
+
     # -- models and device
     models_dir: str = Field("models", description="model repository: <name>/<version>/model.onnx")
     models: Annotated[tuple[str, ...], CommaList] = Field((), description="what a worker serves; empty: all it has")

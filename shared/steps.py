@@ -10,11 +10,13 @@ may write; a worker that was silent for longer than its lease writes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import Poison, QueueFull
+from shared.errors import JobNotFound, Poison, QueueFull, QuotaExceeded, RateLimited, SpotterError
+from shared.keys import UNLIMITED, Limits
 from shared.reports import Description, WorkerReport
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
 from shared.store import WORKER_TTL_MS, Call
@@ -51,17 +53,28 @@ class DueDelivery:
     tries: int
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A job was taken in: `tokens` to publish now, and how many more its owner may send at once (None: any number)."""
+
+    tokens: int
+    left: int | None = None
+
+
 def accept(
     spec: JobSpec,
     sources: Sequence[StoredSource],
     *,
     queue_limit: int,
     blobs: Mapping[str, bytes] | None = None,
-) -> Call[int]:
-    """Take a job in, with the bytes of its uploads, or nothing of it. Reads as the tokens to publish now.
+    limits: Limits = UNLIMITED,
+) -> Call[Accepted]:
+    """Take a job in, with the bytes of its uploads, or nothing of it.
 
     Raises (when run):
+        RateLimited, QuotaExceeded: its owner is at one of the `limits`.
         QueueFull: `queue_limit` pictures of this model are waiting already.
+        JobNotFound: the id is that of another owner's job.
     """
     blobs = blobs or {}
     doc = spec.model_dump_json(exclude_defaults=True)
@@ -69,21 +82,35 @@ def accept(
     pairs = [part for blob, data in blobs.items() for part in (blob, data)]
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
-    def read(reply: list[int]) -> int:
-        if reply[0] == -1:
-            raise QueueFull(
-                f"{reply[1]} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10
-            )
-        return reply[1]
+    def read(reply: list[int]) -> Accepted:
+        if reply[0] < 0:
+            raise _refusal(spec, limits, *reply)
+        return Accepted(reply[1], reply[2] if reply[2] >= 0 else None)
 
     return Call(
         "accept",
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
-            queue_limit, hook, MOST_TOKENS, len(blobs), blob_ttl_s(spec), *pairs, *texts,
+            queue_limit, hook, MOST_TOKENS, spec.owner, limits.rate, limits.burst, limits.open_jobs, limits.waiting,
+            len(blobs), blob_ttl_s(spec), *pairs, *texts,
         ),
         read,
     )  # fmt: skip
+
+
+def _refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> SpotterError:
+    """What the script's negative answers mean."""
+    if why == -1:
+        return QueueFull(f"{number} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10)
+    if why == -2:
+        again_s = math.ceil(number / 1000)
+        text = f"{limits.rate:g} jobs a second and {limits.burst} at once are agreed; send this one again later."
+        return RateLimited(text, retry_after_s=again_s, headers=limits.headers(0, again_s))
+    if why == -3:
+        return QuotaExceeded(f"{number} of your jobs are open already; wait for their ends.", retry_after_s=5)
+    if why == -4:
+        return QuotaExceeded(f"{number} of your pictures are waiting already; send more later.", retry_after_s=5)
+    return JobNotFound(f"There is no job {spec.id}, or its results are no longer kept.")
 
 
 def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[list[Claim]]:
@@ -155,9 +182,9 @@ def beware() -> Call[int]:
     return Call("beware", (), int)
 
 
-def cancel(job_id: str) -> Call[str]:
-    """Reads as `ended` (canceled now), the final status that it already had, or '' when there is no such job."""
-    return Call("cancel", (job_id,), lambda reply: reply.decode())
+def cancel(job_id: str, owner: str = "") -> Call[str]:
+    """Reads as `ended` (canceled now), the final status that it already had, or '' when `owner` has no such job."""
+    return Call("cancel", (job_id, owner), lambda reply: reply.decode())
 
 
 def sweep(*, most: int, max_attempts: int) -> Call[Swept]:

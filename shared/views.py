@@ -1,4 +1,7 @@
-"""Every look at the store, as calls, and its replies as clients see them. Changes nothing."""
+"""Every look at the store, as calls, and its replies as clients see them. Changes nothing.
+
+`owner` says who looks: another's job is as if it were not there. '' is the service itself, and sees all.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from shared.reports import Description, Fleet, ServedModel, WorkerReport
 from shared.schema import (
+    DEFAULT_OWNER,
     TERMINAL,
     Counts,
     JobSpec,
@@ -64,9 +68,9 @@ class Backlog:
     oldest_s: float
 
 
-def view(ids: Sequence[str], *, inline_results: int) -> Call[list[Snapshot | None]]:
+def view(ids: Sequence[str], *, inline_results: int, owner: str = "") -> Call[list[Snapshot | None]]:
     """The jobs as they are now; None for those that are not (or no longer) there."""
-    return Call("view", (inline_results, *ids), lambda reply: [_snapshot(row) if row else None for row in reply])
+    return Call("view", (owner, inline_results, *ids), lambda reply: [_snapshot(row) if row else None for row in reply])
 
 
 def results(snapshot: Snapshot, first: int, count: int) -> Call[list[PictureResult]]:
@@ -74,15 +78,15 @@ def results(snapshot: Snapshot, first: int, count: int) -> Call[list[PictureResu
     status, final = snapshot.view.status, snapshot.final
     return Call(
         "results",
-        (snapshot.spec.id, first, count),
+        (snapshot.spec.id, first, count, snapshot.spec.owner),
         lambda reply: [_picture(first + k, status, final, *entry) for k, entry in enumerate(reply)],
     )
 
 
-def page(*, before: tuple[int, str] | None, count: int) -> Call[list[tuple[str, int]]]:
-    """Up to `count` (job id, created ms), newest first, from just after `before` (created ms, job id)."""
+def page(*, before: tuple[int, str] | None, count: int, owner: str = DEFAULT_OWNER) -> Call[list[tuple[str, int]]]:
+    """Up to `count` (job id, created ms) of one owner, newest first, from just after `before` (created ms, job id)."""
     created, job = before if before else ("+inf", "")
-    return Call("page", (created, job, count), lambda reply: [(name.decode(), int(ms)) for name, ms in reply])
+    return Call("page", (created, job, count, owner), lambda reply: [(name.decode(), int(ms)) for name, ms in reply])
 
 
 def backlog() -> Call[dict[str, Backlog]]:
@@ -136,9 +140,9 @@ def open_jobs(counters: Mapping[str, int]) -> dict[str, int]:
     return {reference: count for reference, count in found.items() if count > 0}
 
 
-def source_of(job: str, index: int) -> Call[StoredSource | None]:
+def source_of(job: str, index: int, owner: str = "") -> Call[StoredSource | None]:
     """Where picture `index` of the job came from; None when there is no such job or picture."""
-    return Call("source_of", (job, index), lambda reply: read_source(reply) if reply else None)
+    return Call("source_of", (job, index, owner), lambda reply: read_source(reply) if reply else None)
 
 
 def blob(name: str) -> Call[bytes | None]:

@@ -49,7 +49,7 @@ def up(
     plan = stack.Plan(host, port, data, models_dir, workers)
     with stack.prepared(plan, os.environ, log) as running, stopped_by_signals(running.supervisor):
         if not address.is_loopback(host):
-            log("stack", f"whoever reaches {host} can use this service: it asks for no key")
+            log("stack", f"{host} is reached by others, so keys are asked for: `spotter keys create` makes one")
         running.supervisor.start()
         if not running.supervisor.stop_requested:
             log("stack", f"Spotter is up at {running.url} (docs at {running.url}/docs); Ctrl-C stops it")

@@ -84,6 +84,8 @@ def stages(plan: Plan, folder: Path, port: int, environ: Mapping[str, str]) -> l
         "PYTHONUNBUFFERED": "1",
         "SPOTTER_MODELS_DIR": str(plan.models_dir.resolve()),
     }
+    if not env.get("SPOTTER_AUTH"):
+        env["SPOTTER_AUTH"] = "off" if address.is_loopback(plan.host) else "keys"
     if not env.get("SPOTTER_WEBHOOK_SECRET"):
         secret = datafolder.kept_secret(folder / "webhook.secret", datafolder.new_webhook_secret)
         env["SPOTTER_WEBHOOK_SECRET"] = secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import Annotated
 
@@ -10,15 +11,18 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel
 
 from api.answers import etag, job_answer
-from api.bodies import Submission, read_submission
+from api.bodies import Allowed, Submission, read_submission
+from api.keys import Caller
 from api.listing import CURSOR, Filter, find
 from api.openapi import JOB_ANSWERS, SUBMIT_BODY
+from api.scopes import Reader, Writer
 from api.state import Shared, State
 from shared import observe
 from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
 from shared.ids import job_id
 from shared.schema import JobSpec, JobView, Status
-from shared.steps import accept, cancel
+from shared.steps import Accepted, accept, cancel
+from shared.store import Call
 from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
@@ -36,45 +40,46 @@ class JobPage(BaseModel):
 
 
 @router.post("/jobs", status_code=202, response_model=JobView, responses=JOB_ANSWERS, openapi_extra=SUBMIT_BODY)
-async def submit(request: Request, state: Shared) -> Response:
+async def submit(request: Request, state: Shared, caller: Writer) -> Response:
     """Take a detection job: JSON (`image` or `images`), a form with `file`s, or one picture as the raw body.
 
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """
     wait_s = _preferred_wait(request.headers.get("prefer", ""))
     settings = state.settings
-    submission = await read_submission(
-        request, max_pictures=settings.max_pictures, max_image_bytes=settings.max_image_bytes
-    )
-    spec = await _spec(state, submission)
+    allowed = Allowed(caller.owner, settings.max_pictures, settings.max_image_bytes)
+    submission = await read_submission(request, allowed)
+    spec = await _spec(state, caller, submission)
     observe.job_id.set(spec.id)
     inline = await _store_large(state, submission.uploads)
-    taking = accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline)
+    taking = accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline, limits=caller.limits)
     headers = {"Location": f"{settings.base_url or ''}/jobs/{spec.id}"}
     if wait_s is None:
-        state.waker.wake_detect(spec.model, await state.store.run(taking))
-        return job_answer(await state.snapshot(spec.id), settings.base_url, 202, headers)
+        headers |= await _take_in(state, caller, spec, taking)
+        return job_answer(await state.snapshot(spec.id, caller.owner), settings.base_url, 202, headers)
     headers["Preference-Applied"] = f"wait={wait_s}"
     with state.changes.watch(spec.id, only_final=True) as watch:
-        state.waker.wake_detect(spec.model, await state.store.run(taking))
-        snapshot = await watch.until(lambda: state.snapshot(spec.id), _final, wait_s, new=True)
+        headers |= await _take_in(state, caller, spec, taking)
+        snapshot = await watch.until(lambda: state.snapshot(spec.id, caller.owner), _final, wait_s, new=True)
     return job_answer(snapshot, settings.base_url, 200 if snapshot.final else 202, headers)
 
 
 @router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS)
 async def look(
-    request: Request, state: Shared, job: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0
+    request: Request, state: Shared, caller: Reader, job: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0
 ) -> Response:
     """The job now. `?wait=N` holds the answer until something changed, N seconds at most.
 
     With `If-None-Match` the change is measured against that ETag, and an unchanged job is a 304.
     """
     known = request.headers.get("if-none-match")
-    snapshot = await state.snapshot(job)
+    snapshot = await state.snapshot(job, caller.owner)
     seen = known or etag(snapshot)
     if wait and not snapshot.final and etag(snapshot) == seen:
         with state.changes.watch(job, only_final=False) as watch:
-            snapshot = await watch.until(lambda: state.snapshot(job), lambda now: now.final or etag(now) != seen, wait)
+            snapshot = await watch.until(
+                lambda: state.snapshot(job, caller.owner), lambda now: now.final or etag(now) != seen, wait
+            )
     if known is not None and etag(snapshot) == known:
         return Response(status_code=304, headers={"ETag": known})
     return job_answer(snapshot, state.settings.base_url)
@@ -85,6 +90,7 @@ async def list_jobs(
     request: Request,
     response: Response,
     state: Shared,
+    caller: Reader,
     status: Status | None = None,
     model: str | None = None,
     created_after: AwareDatetime | None = None,
@@ -95,29 +101,40 @@ async def list_jobs(
     """Jobs, newest first, without their results. The cursor for the next page is in `next` and in `Link`."""
     wanted = Filter(status, model, created_after, created_before)
     base = state.settings.base_url
-    found, following = await find(state.store, wanted, after, limit)
+    found, following = await find(state.store, caller.owner, wanted, after, limit)
     if following:
         response.headers["Link"] = f'<{_next_page(request, base, following)}>; rel="next"'
     return JobPage(jobs=[shown(snapshot, base) for snapshot in found], next=following)
 
 
 @router.post("/jobs/{job}/cancel", response_model=JobView, responses=JOB_ANSWERS)
-async def cancel_job(state: Shared, job: str) -> Response:
+async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     """End a job at once: what waits is never begun, and what runs is not written any more. 409 when it has ended."""
-    outcome = await state.store.run(cancel(job))
+    outcome = await state.store.run(cancel(job, caller.owner))
     if outcome == "":
         raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
     if outcome != "ended":
         raise JobFinished(f"The job is {outcome} already.")
-    return job_answer(await state.snapshot(job), state.settings.base_url)
+    return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
 
 
-async def _spec(state: State, submission: Submission) -> JobSpec:
+async def _take_in(state: State, caller: Caller, spec: JobSpec, taking: Call[Accepted]) -> dict[str, str]:
+    """Run the accept and publish its tokens; the headers that tell how many jobs the caller may send now."""
+    taken = await state.store.run(taking)
+    state.waker.wake_detect(spec.model, taken.tokens)
+    if taken.left is None:
+        return {}
+    limits = caller.limits
+    return limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
+
+
+async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:
     request, settings = submission.request, state.settings
     if request.webhook is not None:
         _check_webhook(request.webhook.url, settings.webhook_secret is not None, settings.webhook_http)
     return JobSpec(
         id=job_id(),
+        owner=caller.owner,
         model=await state.reference(request.model),
         options=request.options,
         priority=request.priority,

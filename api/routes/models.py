@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from api.offers import Offer, offers
 from api.openapi import JOB_ANSWERS
+from api.scopes import READS
 from api.state import Shared, State
 from shared.errors import ModelNotFound
 from shared.reports import Description, WorkerReport
 from shared.schema import rfc3339
 from shared.views import descriptions, fleet
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[READS])
 
 
 class Serving(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api.metrics import exposition
+from api.scopes import METRICS
 from api.state import Shared
 from shared.errors import Overloaded
 from shared.views import backlog, stats, workers
@@ -36,7 +37,7 @@ async def ready(state: Shared, response: Response) -> dict[str, Any]:
     return {"status": "ready", "workers": len(live), "model": default}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, dependencies=[METRICS])
 async def metrics(state: Shared) -> Response:
     """Prometheus text: the queue, the jobs, the workers and the stages of all workers."""
     store = state.store

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from api.openapi import JOB_ANSWERS
+from api.scopes import Reader
 from api.state import Shared, State
 from shared.blobs import drawn_blob
 from shared.errors import NotAcceptable, PictureNotFound, PictureNotStored
@@ -23,15 +24,20 @@ _MAGIC = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", 
 
 @router.get("/jobs/{job}/pictures/{index}", responses=JOB_ANSWERS, response_class=Response)
 async def picture(
-    request: Request, state: Shared, job: str, index: Annotated[int, Path(ge=0, lt=10_000)], draw: bool = False
+    request: Request,
+    state: Shared,
+    caller: Reader,
+    job: str,
+    index: Annotated[int, Path(ge=0, lt=10_000)],
+    draw: bool = False,
 ) -> Response:
     """`?draw=true`: the annotated picture of a job sent with `options.draw`, as JPEG, PNG or WebP by `Accept`.
 
     Otherwise the upload as it came.
     """
-    source = await state.store.run(source_of(job, index))
+    source = await state.store.run(source_of(job, index, caller.owner))
     if source is None:
-        await state.snapshot(job)
+        await state.snapshot(job, caller.owner)
         raise PictureNotFound(f"Job {job} has no picture {index}.")
     if draw:
         kind = _wanted(request.headers.get("accept", "*/*"))

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from api.openapi import JOB_ANSWERS
+from api.scopes import Reader
 from api.state import Shared, State
 from shared.views import Snapshot, results
 
@@ -18,9 +19,9 @@ LINES = 200
 
 
 @router.get("/jobs/{job}/results", responses={404: JOB_ANSWERS[404]}, response_class=StreamingResponse)
-async def stream(state: Shared, job: str) -> StreamingResponse:
+async def stream(state: Shared, caller: Reader, job: str) -> StreamingResponse:
     """One picture a line, by index. While the job runs: those that have a result so far."""
-    return StreamingResponse(_lines(state, await state.snapshot(job)), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(state, await state.snapshot(job, caller.owner)), media_type="application/x-ndjson")
 
 
 async def _lines(state: State, snapshot: Snapshot) -> AsyncIterator[str]:

@@ -1,16 +1,38 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
---       most tokens, number of blobs, blob ttl s, then blob names and bytes in turn, then one source per picture.
--- Returns {created ms, tokens to publish}, or {-1, waiting} when the queue is full. Accepting the same id again changes
--- nothing.
-local id, model, total = ARGV[2], ARGV[4], tonumber(ARGV[5])
-local key = job_key(id)
-local before = redis.call('HGET', key, 'created')
-if before then return { tonumber(before), 0 } end
+--       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
+--       number of blobs, blob ttl s, then blob names and bytes in turn, then one source per picture.
+-- Returns {created ms, tokens to publish, jobs left in the burst or -1}, or why not: {-1, waiting} the queue is full,
+-- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken
+-- by another owner. Accepting the same id again changes nothing.
+local id, model, total, owner = ARGV[2], ARGV[4], tonumber(ARGV[5]), ARGV[12]
+local key, theirs = job_key(id), owner_key(owner)
+local before = redis.call('HMGET', key, 'created', 'owner')
+if before[1] then
+  if (before[2] or DEFAULT_OWNER) ~= owner then return { -5 } end
+  return { tonumber(before[1]), 0, -1 }
+end
+
+-- A token bucket: `burst` jobs at once, refilled at `rate`. What is refused further down has cost its token, too.
+local rate, burst, left = tonumber(ARGV[13]), tonumber(ARGV[14]), -1
+if rate > 0 then
+  local f = redis.call('HMGET', theirs, 'level', 'at')
+  local level = math.min(burst, tonumber(f[1] or burst) + (NOW - tonumber(f[2] or NOW)) * rate / 1000)
+  if level < 1 then return { -2, math.ceil((1 - level) * 1000 / rate) } end
+  left = math.floor(level - 1)
+  redis.call('HSET', theirs, 'level', string.format('%.3f', level - 1), 'at', NOW)
+end
+local most_open, most_waiting = tonumber(ARGV[15]), tonumber(ARGV[16])
+if most_open > 0 or most_waiting > 0 then
+  local f = redis.call('HMGET', theirs, 'open', 'waiting')
+  local open, waits_now = tonumber(f[1] or '0'), tonumber(f[2] or '0')
+  if most_open > 0 and open >= most_open then return { -3, open } end
+  if most_waiting > 0 and waits_now + total > most_waiting then return { -4, waits_now } end
+end
 local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
 if waiting + total > tonumber(ARGV[9]) then return { -1, waiting } end
 
-local blobs, ttl = tonumber(ARGV[12]), tonumber(ARGV[13])
-local at = 14
+local blobs, ttl = tonumber(ARGV[17]), tonumber(ARGV[18])
+local at = 19
 for _ = 1, blobs do
   redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', ttl)
   at = at + 2
@@ -20,12 +42,14 @@ redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score',
   'deadline', deadline, 'retain', ARGV[8], 'status', 'queued', 'ver', 1, 'next', 0, 'ret', 0, 'tries', 0,
   'run', 0, 'ok', 0, 'bad', 0, 'gone', 0)
 if ARGV[10] ~= '' then redis.call('HSET', key, 'hook', ARGV[10]) end
+if owner ~= DEFAULT_OWNER then redis.call('HSET', key, 'owner', owner) end
 for k = 0, total - 1 do
   redis.call('HSET', key, 'p' .. k, ARGV[at + k])
 end
-redis.call('ZADD', QUEUE .. model, score, id)
-redis.call('HINCRBY', PENDING, model, total)
+enqueue(model, owner, score, id)
+waits(model, owner, total)
+redis.call('HINCRBY', theirs, 'open', 1)
 redis.call('ZADD', DEADLINES, deadline, id)
-redis.call('ZADD', JOBS, NOW, id)
+redis.call('ZADD', jobs_key(owner), NOW, id)
 redis.call('HINCRBY', STATS, 'accepted:' .. model, 1)
-return { NOW, tokens_due(model, tonumber(ARGV[11])) }
+return { NOW, tokens_due(model, tonumber(ARGV[11])), left }

@@ -1,18 +1,17 @@
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
--- Takes the next pictures of the first job in the queue: one; several while a bulk job has many left; a picture that
--- came back from a dead worker always alone. Returns {} or {doc, created, now, 1 while workers are wary (one died),
+-- Takes the next pictures of the first job of the owner whose turn it is: one; several while a bulk job has many left; a
+-- picture that came back from a dead worker always alone. Returns {} or {doc, created, now, 1 while workers are wary (one died),
 -- {index, source, fence, attempts, bytes or false}, ...}: the bytes of uploads that the store keeps come along, up to ROOM.
 local ROOM = 4 * 1024 * 1024
-local queue, most = QUEUE .. ARGV[2], tonumber(ARGV[3])
+local most = tonumber(ARGV[3])
 local lease_end = NOW + tonumber(ARGV[4])
 if ARGV[5] == '1' and tonumber(redis.call('HGET', TOKENS, ARGV[2]) or '0') > 0 then
   redis.call('HINCRBY', TOKENS, ARGV[2], -1)
 end
 while true do
-  local head = redis.call('ZRANGE', queue, 0, 0)
-  if #head == 0 then return {} end
-  local id = head[1]
-  local key = job_key(id)
+  local owner, id = next_in_turn(ARGV[2])
+  if not id then return {} end
+  local queue, key = queue_key(ARGV[2], owner), job_key(id)
   local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline', 'tries')
   if not f[1] then
     redis.call('ZREM', queue, id)
@@ -32,7 +31,8 @@ while true do
       redis.call('HSET', key, 'next', first)
     end
     if first >= total and returned == 0 then redis.call('ZREM', queue, id) end
-    redis.call('HINCRBY', PENDING, ARGV[2], -#indexes)
+    waits(ARGV[2], owner, -#indexes)
+    took_turn(ARGV[2], owner, #indexes)
     redis.call('HINCRBY', key, 'run', #indexes)
     local out, tries, room = { f[1], tonumber(f[2]), NOW, redis.call('EXISTS', WARY) }, tonumber(f[8]), ROOM
     for _, index in ipairs(indexes) do

@@ -3,7 +3,7 @@
 local P = ARGV[1]
 local QUEUE, LEASES, PENDING = P .. 'queue:', P .. 'leases', P .. 'pending'
 local TOKENS = P .. 'tokens'
-local DEADLINES, JOBS, EXPIRY = P .. 'deadlines', P .. 'jobs', P .. 'expiry'
+local DEADLINES, EXPIRY = P .. 'deadlines', P .. 'expiry'
 local HOOKS, DEAD, STATS, EVENTS = P .. 'hooks', P .. 'dead', P .. 'stats', P .. 'events'
 local WARY = P .. 'wary'
 
@@ -11,6 +11,19 @@ local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end
 local function hook_key(hook) return P .. 'hook:' .. hook end
 local function blob_key(blob) return P .. 'blob:' .. blob end
+
+-- Owners: whose a job is. Jobs of the default one carry no name. A queue is that of one owner for one model; lists of
+-- jobs are by owner as well, and so are the counts that quotas look at (waiting: pictures; open: jobs not ended).
+local DEFAULT_OWNER = 'default'
+local function owner_key(owner) return P .. 'owner:' .. owner end
+local function jobs_key(owner) return P .. 'jobs:' .. owner end
+local function queue_key(model, owner) return QUEUE .. model .. ':' .. owner end
+-- Whether the job is there for `owner`; '' stands for the service itself, which may see all.
+local function is_theirs(owner, key)
+  if owner == '' then return redis.call('EXISTS', key) == 1 end
+  local f = redis.call('HMGET', key, 'status', 'owner')
+  return f[1] and (f[2] or DEFAULT_OWNER) == owner
+end
 
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,6 +43,45 @@ local function changed(id, status)
   redis.call('PUBLISH', EVENTS, id .. ' ' .. status .. ' ' .. version)
 end
 
+-- Turns between the owners that wait for a model (start-time fair queueing; Goyal, Vin and Cheng, SIGCOMM 1996): each has a
+-- count of pictures served, the smallest one is next, and whoever comes anew starts where the last one taken stood. So an
+-- owner with a thousand jobs waiting does not delay another's first one.
+--   turns:<model>   owner by count, of those that wait        served:<model>   count by owner of those that left; '': the last
+local function turns_key(model) return P .. 'turns:' .. model end
+local function served_key(model) return P .. 'served:' .. model end
+
+local function enqueue(model, owner, score, id)
+  redis.call('ZADD', queue_key(model, owner), score, id)
+  if not redis.call('ZSCORE', turns_key(model), owner) then
+    local f = redis.call('HMGET', served_key(model), '', owner)
+    redis.call('ZADD', turns_key(model), math.max(tonumber(f[1] or '0'), tonumber(f[2] or '0')), owner)
+  end
+end
+
+-- The owner whose turn it is and the first job of its queue; nothing when nobody waits.
+local function next_in_turn(model)
+  while true do
+    local first = redis.call('ZRANGE', turns_key(model), 0, 0, 'WITHSCORES')
+    if #first == 0 then return end
+    local head = redis.call('ZRANGE', queue_key(model, first[1]), 0, 0)
+    if head[1] then return first[1], head[1] end
+    redis.call('ZREM', turns_key(model), first[1])
+    redis.call('HSET', served_key(model), first[1], first[2])
+  end
+end
+
+-- Pictures of an owner were taken in its turn.
+local function took_turn(model, owner, pictures)
+  local count = redis.call('ZINCRBY', turns_key(model), pictures, owner)
+  redis.call('HSET', served_key(model), '', tonumber(count) - pictures)
+end
+
+-- So many more pictures wait, or fewer.
+local function waits(model, owner, pictures)
+  redis.call('HINCRBY', PENDING, model, pictures)
+  redis.call('HINCRBY', owner_key(owner), 'waiting', pictures)
+end
+
 -- Tokens for a model: as many as pictures wait, up to a bound, less those on their way already. A token that is
 -- taken works until nothing waits, so under load hardly any are needed. Counts the new ones as on their way.
 local function tokens_due(model, most)
@@ -41,25 +93,28 @@ local function tokens_due(model, most)
 end
 
 -- Fields of a job's hash:
---   doc    JobSpec as JSON, never changed      model, total, score, created, deadline, retain: from it
+--   doc    JobSpec as JSON, never changed      model, owner, total, score, created, deadline, retain: from it
 --   status ver started finished                next: first index never claimed    ret: length of todo
 --   tries: most attempts of one picture so far
 --   run ok bad: pictures in each state         gone: pictures that ended with the job (canceled, expired)
 --   p<k> source, a<k> fence (claims so far), h<k> claims handed back, r<k> result: of picture k
 local function end_job(id, status)
   local key = job_key(id)
-  local f = redis.call('HMGET', key, 'model', 'total', 'next', 'ret', 'ok', 'bad', 'retain', 'hook')
+  local f = redis.call('HMGET', key, 'model', 'total', 'next', 'ret', 'ok', 'bad', 'retain', 'hook',
+    'owner')
+  local owner = f[9] or DEFAULT_OWNER
   local model, total, ok, bad = f[1], tonumber(f[2]), tonumber(f[5]), tonumber(f[6])
   local waiting = total - tonumber(f[3]) + tonumber(f[4])
-  if waiting > 0 then redis.call('HINCRBY', PENDING, model, -waiting) end
-  redis.call('ZREM', QUEUE .. model, id)
+  if waiting > 0 then waits(model, owner, -waiting) end
+  redis.call('HINCRBY', owner_key(owner), 'open', -1)
+  redis.call('ZREM', queue_key(model, owner), id)
   redis.call('ZREM', DEADLINES, id)
   redis.call('DEL', todo_key(id))
   redis.call('HSET', key, 'status', status, 'finished', NOW, 'run', 0, 'gone', total - ok - bad)
   redis.call('HINCRBY', STATS, 'jobs:' .. model .. ':' .. status, 1)
   local retain = tonumber(f[7])
   redis.call('EXPIRE', key, retain)
-  redis.call('ZADD', EXPIRY, NOW + retain * 1000, id)
+  redis.call('ZADD', EXPIRY, NOW + retain * 1000, owner .. '/' .. id)
   if f[8] then
     local hook = cjson.decode(f[8])
     local event = 'job.' .. status
@@ -100,12 +155,13 @@ end
 -- A claimed picture goes back to the queue, as the next of its job.
 local function put_back(id, index)
   local key = job_key(id)
-  local f = redis.call('HMGET', key, 'model', 'score', 'status')
+  local f = redis.call('HMGET', key, 'model', 'score', 'status', 'owner')
+  local owner = f[4] or DEFAULT_OWNER
   redis.call('LPUSH', todo_key(id), index)
   redis.call('HINCRBY', key, 'ret', 1)
   redis.call('HINCRBY', key, 'run', -1)
-  redis.call('HINCRBY', PENDING, f[1], 1)
-  redis.call('ZADD', QUEUE .. f[1], f[2], id)
+  waits(f[1], owner, 1)
+  enqueue(f[1], owner, f[2], id)
   changed(id, f[3])
 end
 

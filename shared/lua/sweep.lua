@@ -28,9 +28,10 @@ for _, id in ipairs(late) do
 end
 
 local forgotten = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', NOW, 'LIMIT', 0, most)
-for _, id in ipairs(forgotten) do
-  redis.call('ZREM', EXPIRY, id)
-  redis.call('ZREM', JOBS, id)
+for _, member in ipairs(forgotten) do
+  local owner, id = string.match(member, '^([^/]+)/(.+)$')
+  redis.call('ZREM', EXPIRY, member)
+  redis.call('ZREM', jobs_key(owner), id)
 end
 redis.call('ZREMRANGEBYRANK', DEAD, 0, -10001)
 for _, member in ipairs(redis.call('ZRANGE', DEAD, 0, most - 1)) do

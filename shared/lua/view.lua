@@ -1,17 +1,18 @@
--- ARGV: prefix, most results inline, then ids. Returns per id: false, or
+-- ARGV: prefix, owner or '' (anybody's), most results inline, then ids. Returns per id: false, or
 -- {doc, status, created, started, finished, deadline, retain, next, ret, run, ok, bad, gone, ver, by, tries, rank,
 --  {{result or false, lease or false, source}, ...}}.
-local out, most = {}, tonumber(ARGV[2])
-for at = 3, #ARGV do
+local out, asks, most = {}, ARGV[2], tonumber(ARGV[3])
+for at = 4, #ARGV do
   local key = job_key(ARGV[at])
   local f = redis.call('HMGET', key, 'doc', 'status', 'created', 'started', 'finished', 'deadline', 'retain',
-    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'tries', 'model', 'total')
-  if not f[1] then
+    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'tries', 'model', 'total', 'owner')
+  local owner = f[19] or DEFAULT_OWNER
+  if not f[1] or (asks ~= '' and asks ~= owner) then
     out[#out + 1] = false
   else
     local total = tonumber(f[18])
     local rank = false
-    if f[2] == 'queued' then rank = redis.call('ZRANK', QUEUE .. f[17], ARGV[at]) end
+    if f[2] == 'queued' then rank = redis.call('ZRANK', queue_key(f[17], owner), ARGV[at]) end
     local results = {}
     if total <= most then
       for k = 0, total - 1 do

@@ -29,7 +29,7 @@ def serve(redis_url: str) -> Iterator[Serve]:
     running: list[tuple[uvicorn.Server, threading.Thread, httpx.Client]] = []
 
     def start(**changes: object) -> httpx.Client:
-        fields: dict[str, object] = {"redis_url": redis_url, "default_model": "m", "sweep_s": 60.0}
+        fields: dict[str, object] = {"redis_url": redis_url, "default_model": "m", "sweep_s": 60.0, "auth": "off"}
         app = create_app(Settings(**(fields | changes)))  # type: ignore[arg-type]
         port = free_port()
         server = uvicorn.Server(

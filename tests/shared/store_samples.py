@@ -8,7 +8,7 @@ import redis
 
 from shared.ids import job_id
 from shared.schema import Claim, JobSpec, ModelVersion, Options, PictureFailure, PictureResult, UrlSource
-from shared.steps import accept, claim, sweep
+from shared.steps import Accepted, accept, claim, sweep
 from shared.store import PREFIX, Call, JobStore
 from shared.views import Snapshot, view
 
@@ -33,7 +33,7 @@ def spec(total: int = 1, **changes: Any) -> JobSpec:
     return JobSpec(**(fields | changes))
 
 
-def accepting(job: JobSpec, **options: Any) -> Call[int]:
+def accepting(job: JobSpec, **options: Any) -> Call[Accepted]:
     sources = [UrlSource(url=f"https://example.com/{k}.jpg", id=f"mine-{k}") for k in range(job.total)]
     return accept(job, sources, **({"queue_limit": 100_000} | options))
 

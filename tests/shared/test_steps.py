@@ -54,8 +54,8 @@ def test_a_job_goes_from_queued_over_running_to_succeeded(store: JobStore) -> No
 
 def test_accepting_the_same_id_again_changes_nothing(store: JobStore) -> None:
     job = spec(3)
-    assert store.run(accepting(job)) == 3
-    assert store.run(accepting(job)) == 0
+    assert store.run(accepting(job)).tokens == 3
+    assert store.run(accepting(job)).tokens == 0
     assert store.run(backlog())["m"].pictures == 3
 
 
@@ -115,13 +115,13 @@ def test_a_claim_brings_the_bytes_of_kept_uploads_along_up_to_a_bound(store: Job
 
 
 def test_a_token_is_published_only_for_work_that_none_on_its_way_will_find(store: JobStore) -> None:
-    assert store.run(accepting(spec())) == 1
-    assert store.run(accepting(spec())) == 1
+    assert store.run(accepting(spec())).tokens == 1
+    assert store.run(accepting(spec())).tokens == 1
     take(store)  # by the first token, which works on
-    assert store.run(accepting(spec())) == 1  # two wait, one token is on its way
+    assert store.run(accepting(spec())).tokens == 1  # two wait, one token is on its way
     store.run(claim("m", 1, LEASE_S, first=False))  # the same token's second claim
-    assert store.run(accepting(spec())) == 0  # two wait, two are on their way
-    assert store.run(accepting(spec(1000))) == MOST_TOKENS - 2
+    assert store.run(accepting(spec())).tokens == 0  # two wait, two are on their way
+    assert store.run(accepting(spec(1000))).tokens == MOST_TOKENS - 2
     assert store.run(top_up("m", MOST_TOKENS)) == 0
     assert store.run(top_up("m", 10)) == MOST_TOKENS - 10  # the others were lost
     store.run(give_way("m", always=True))
@@ -147,7 +147,7 @@ def test_priority_overtakes_and_age_overtakes_priority(store: JobStore, client: 
     low, normal, high, old = (spec(priority=p) for p in ("low", "normal", "high", "low"))
     for job in (low, normal, high, old):
         store.run(accepting(job))
-    client.zincrby(PREFIX + "queue:m", -3_600_000, old.id)  # as if it had waited for an hour
+    client.zincrby(PREFIX + "queue:m:default", -3_600_000, old.id)  # as if it had waited for an hour
     assert [take(store)[0].job.id for _ in range(4)] == [old.id, high.id, normal.id, low.id]
 
 
@@ -318,8 +318,8 @@ def test_what_is_past_its_retention_leaves_nothing_behind(store: JobStore, clien
     while client.exists(PREFIX + "job:" + job.id):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    client.zadd(PREFIX + "expiry", {job.id: 1})
+    client.zadd(PREFIX + "expiry", {f"default/{job.id}": 1})
     swept(store)
     assert store.run(view([job.id], inline_results=1)) == [None]
     left = {text(key) for key in client.keys(PREFIX + "*")}
-    assert left <= {PREFIX + "stats", PREFIX + "pending", PREFIX + "tokens"}
+    assert left <= {PREFIX + name for name in ("stats", "pending", "tokens", "turns:m", "served:m", "owner:default")}

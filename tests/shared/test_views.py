@@ -41,7 +41,7 @@ def test_pages_are_newest_first_even_within_one_millisecond(store: JobStore, cli
     for job in jobs:
         store.run(accepting(job))
     for k, job in enumerate(jobs):
-        client.zadd(PREFIX + "jobs", {job.id: 1000 + k // 3})
+        client.zadd(PREFIX + "jobs:default", {job.id: 1000 + k // 3})
     expected = sorted(((1000 + k // 3, job.id) for k, job in enumerate(jobs)), reverse=True)
     walked: list[tuple[int, str]] = []
     before = None

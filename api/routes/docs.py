@@ -1,0 +1,26 @@
+"""The OpenAPI document and the page that shows it. With keys asked for, they ask for one as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+
+from api.scopes import READS
+
+router = APIRouter(include_in_schema=False, dependencies=[READS])
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    found: dict[str, Any] = request.app.openapi()
+    return found
+
+
+@router.get("/docs", response_class=HTMLResponse)
+async def page() -> HTMLResponse:
+    """Swagger UI."""
+    return get_swagger_ui_html(openapi_url="/openapi.json", title="Spotter")

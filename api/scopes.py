@@ -1,0 +1,41 @@
+"""What a route asks of its caller, said in its signature: `caller: Reader`. Every route says it, or is in `PUBLIC`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.keys import Caller
+from api.state import Shared
+from shared.errors import Forbidden
+from shared.keys import Scope
+
+PUBLIC = frozenset({"/healthz", "/readyz"})
+"""Paths that ask for no key: what a load balancer looks at. A test holds the route table to it."""
+
+SCOPE_OF: dict[Callable[..., Awaitable[Caller]], Scope] = {}
+"""The dependencies that were made here, for the OpenAPI document and the test of the route table."""
+
+
+def requires(scope: Scope) -> Callable[[Request, Shared], Awaitable[Caller]]:
+    """A dependency: the caller, who has a key with this scope. Raises Unauthorized, Forbidden, StoreUnavailable."""
+
+    async def allowed(request: Request, state: Shared) -> Caller:
+        caller = await state.keys.caller(request.headers.get("authorization"))
+        if scope not in caller.scopes:
+            raise Forbidden(
+                f"This needs a key with the scope {scope}.",
+                headers={"WWW-Authenticate": f'Bearer realm="spotter", error="insufficient_scope", scope="{scope}"'},
+            )
+        return caller
+
+    SCOPE_OF[allowed] = scope
+    return allowed
+
+
+Reader = Annotated[Caller, Depends(requires("jobs:read"))]
+Writer = Annotated[Caller, Depends(requires("jobs:write"))]
+READS, METRICS, ADMIN = (Depends(requires(scope)) for scope in ("jobs:read", "metrics", "admin"))
+"""For routers and routes as a whole: `dependencies=[ADMIN]`."""
