@@ -107,7 +107,9 @@ class Settings(BaseSettings):
     base_url: str | None = Field(None, description="public address for links; empty: links are paths")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
 
-    @field_validator("models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", "webhook_retry_s", mode="before")
+    @field_validator(
+        "models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", "webhook_retry_s", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

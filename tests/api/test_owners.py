@@ -18,7 +18,7 @@ from tests.api.conftest import Serve
 
 URL = {"image": {"url": "https://example.com/dog.jpg"}}
 ROUTES: dict[tuple[str, str], Any] = {
-    (method, route.path): route
+    (method, route.path or ""): route
     for route in iter_route_contexts(create_app(Settings(auth="keys")).routes)
     for method in route.methods or ()
 }
