@@ -20,7 +20,7 @@ from api.changes import Changes
 from api.keys import Keys
 from api.middleware import BodyLimit, RequestId
 from api.openapi import add_components
-from api.routes import docs, jobs, models, ops, pictures, results
+from api.routes import admin, docs, jobs, models, ops, pictures, results
 from api.state import State
 from shared.blobs import large_blobs
 from shared.connection import connect, connect_async
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES)
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, results, models, ops, docs):
+    for routes in (jobs, pictures, results, models, ops, docs, admin):
         app.include_router(routes.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -13,6 +13,7 @@
     |  |- JobNotFound             404 job_not_found
     |  |- PictureNotFound         404 picture_not_found
     |  |- PictureNotStored        404 picture_not_stored
+    |  |- DeadLetterNotFound      404 dead_letter_not_found
     |  |- RouteNotFound           404 route_not_found
     |  |- MethodNotAllowed        405 method_not_allowed
     |  |- NotAcceptable           406 not_acceptable
@@ -176,6 +177,12 @@ class PictureNotStored(BadRequest):
     """The picture exists, but its bytes are not kept here."""
 
     code, title, http_status = "picture_not_stored", "The picture is not stored", 404
+
+
+class DeadLetterNotFound(BadRequest):
+    """The picture is not in the dead-letter list: it never was, it was replayed, or its job is no longer kept."""
+
+    code, title, http_status = "dead_letter_not_found", "Not in the dead-letter list", 404
 
 
 class RouteNotFound(BadRequest):

@@ -41,7 +41,7 @@ async def picture(
         raise PictureNotFound(f"Job {job} has no picture {index}.")
     if draw:
         kind = _wanted(request.headers.get("accept", "*/*"))
-        data = await _stored(state, drawn_blob(job, index))
+        data = await stored(state, drawn_blob(job, index))
         if data is None:
             raise PictureNotStored("There is no annotated picture: send the job with options.draw, and let it finish.")
         if kind != "image/jpeg":
@@ -49,7 +49,7 @@ async def picture(
         return _answer(data, kind)
     if not isinstance(source, UploadSource):
         raise PictureNotStored("Only uploaded pictures are kept; this one came by address.")
-    data = await _stored(state, source.upload)
+    data = await stored(state, source.upload)
     if data is None:
         raise PictureNotStored("The upload is no longer kept.")
     return _answer(data, next((kind for magic, kind in _MAGIC if data.startswith(magic)), "application/octet-stream"))
@@ -60,7 +60,8 @@ def _answer(data: bytes, kind: str) -> Response:
     return Response(data, media_type=kind, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private"})
 
 
-async def _stored(state: State, name: str) -> bytes | None:
+async def stored(state: State, name: str) -> bytes | None:
+    """The bytes of an upload or a drawn picture, wherever they lie; None when they are no longer kept."""
     data = await state.store.run(blob(name))
     if data is None and state.large_blobs is not None:
         data = await asyncio.to_thread(state.large_blobs.get, name)

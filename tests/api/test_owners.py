@@ -31,6 +31,8 @@ OF_A_JOB = {
 """Routes that name a job, and a request of each."""
 OF_THE_CALLER = {("POST", "/jobs"), ("GET", "/jobs")}
 """Routes that make or list the caller's own jobs; tests below."""
+OF_THE_ADMIN = {("GET", "/admin/dead"), ("POST", "/admin/dead/{job}/{index}/replay")}
+"""Routes that see every owner's jobs; tests below."""
 OF_THE_SERVICE = {
     ("GET", "/models"),
     ("GET", "/models/{name}"),
@@ -74,7 +76,7 @@ def mine(store: JobStore) -> dict[str, str]:
 
 
 def test_every_route_has_a_row_here() -> None:
-    assert set(ROUTES) == {*OF_A_JOB, *OF_THE_CALLER, *OF_THE_SERVICE}
+    assert set(ROUTES) == {*OF_A_JOB, *OF_THE_CALLER, *OF_THE_ADMIN, *OF_THE_SERVICE}
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(ROUTES))
@@ -127,3 +129,14 @@ def test_jobs_without_a_key_belong_to_one_owner(serve: Serve, store: JobStore) -
     assert opened.get(f"/jobs/{job}").status_code == 200
     assert closed.get(f"/jobs/{job}", headers=bearer(make_key(store, "shop"))).status_code == 404
     assert closed.get(f"/jobs/{job}", headers=bearer(make_key(store, "default"))).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OF_THE_ADMIN))
+def test_what_sees_every_owners_jobs_needs_the_scope_admin(
+    api: httpx.Client, store: JobStore, theirs: dict[str, str], method: str, path: str
+) -> None:
+    path = path.format(job="job_x", index=0)
+    answer = api.request(method, path, headers=bearer(make_key(store, "shop")))
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert api.request(method, path).status_code == 401
+    assert api.request(method, path, headers=theirs).status_code in (200, 404)
