@@ -1,7 +1,9 @@
 """Ends the worker when it hangs: the supervisor starts it again, and leases bring its pictures back.
 
 Looks at the devices' runs and at the steps that task threads are in. A thread that hangs in C cannot be ended, and
-Celery's threads pool has no time limits, so the whole process goes: all stacks to stderr, then exit code 70.
+Celery's threads pool has no time limits, so the whole process goes: all stacks to stderr, then exit code 70. Where C
+code hangs with the interpreter's lock, no thread of Python's can see it; then faulthandler's own thread does the same
+with exit code 1.
 """
 
 from __future__ import annotations
@@ -95,6 +97,7 @@ class Watchdog:
     ) -> None:
         self._devices, self._steps, self._hang_s, self._end = devices, steps, hang_s, end
         self._looked = self._since = time.monotonic()
+        self.looks = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="watchdog", daemon=True)
 
@@ -106,10 +109,12 @@ class Watchdog:
         """End the watch."""
         self._stopping.set()
         self._thread.join(timeout=5)
+        faulthandler.cancel_dump_traceback_later()
 
     def _loop(self) -> None:
         while not self._stopping.wait(EVERY_S):
-            reason = self.look()
+            faulthandler.dump_traceback_later(self._hang_s + FROZEN_S, exit=True, file=sys.__stderr__ or 2)
+            reason, self.looks = self.look(), self.looks + 1
             if reason:
                 self._end(reason)
                 return

@@ -11,5 +11,6 @@ SCENARIOS: dict[str, str] = {
     "frozen_worker": "Frozen worker",
     "webhooks": "Webhooks",
     "rolling_restarts": "Rolling restarts",
+    "poison": "Poison pictures",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""

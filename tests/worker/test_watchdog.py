@@ -129,3 +129,25 @@ def test_the_process_ends_with_its_stacks_on_stderr() -> None:
     assert done.returncode == EX_SOFTWARE
     assert "hang_in_here" in done.stderr
     assert "the worker ends itself" in done.stderr
+
+
+LOCKED = """
+import ctypes
+from worker import watchdog
+from worker.watchdog import Steps, Watchdog
+watchdog.FROZEN_S = 0.0
+def hang_with_the_lock():
+    ctypes.PyDLL(None).pause()
+watchdog.EVERY_S = 0.1
+dog = Watchdog(list, Steps(), hang_s=1)
+dog.start()
+while not dog.looks:
+    pass
+hang_with_the_lock()
+"""
+
+
+def test_a_hang_that_keeps_the_interpreters_lock_is_seen_too() -> None:
+    done = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "hang_with_the_lock" in done.stderr
