@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(20 * Megabyte, ge=1024, description="one request body")
     max_image_bytes: int = Field(20 * Megabyte, ge=1024, description="one encoded picture, from any source")
     max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970, description="one decoded picture")
-    decode_memory_bytes: int = Field(1024 * Megabyte, ge=Megabyte, description="all pictures in decoding together")
+    decode_memory_bytes: int = Field(
+        1024 * Megabyte, ge=Megabyte, description="all pictures in decoding together; one that needs more is refused"
+    )
     decode_timeout_s: float = Field(20.0, ge=0.1, le=600, description="decoding one picture in a child process")
     isolate: Literal["auto", "always"] = Field(
         "auto", description="decode in child processes: pictures tried again and all after a crash, or always all"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from struct import pack
 from typing import Literal
@@ -19,7 +20,8 @@ from PIL import Image, ImageOps
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded
 from shared.manifest import Frame, Resize
-from worker.image import BACKGROUND, Decoder, Placement, fit
+from worker.image import BYTES_PER_PIXEL, Decoder, Placement, fit
+from worker.upright import BACKGROUND
 
 DOG = Path(__file__).parents[1] / "pictures" / "dog.jpg"
 MEGABYTE = 1 << 20
@@ -47,14 +49,17 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    """A PNG by hand (PNG specification, 2nd edition, section 5)."""
+def png(
+    width: int, height: int, depth: int, colour: int, rows: bytes, chunks: Sequence[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """A PNG by hand (PNG specification, 2nd edition, section 5), `chunks` between its header and its pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
 
     head = chunk(b"IHDR", pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    between = b"".join(chunk(kind, body) for kind, body in chunks)
+    return b"\x89PNG\r\n\x1a\n" + head + between + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
@@ -199,10 +204,17 @@ def test_exactly_as_many_pixels_as_allowed() -> None:
 
 def test_decoding_waits_for_memory_and_gives_up() -> None:
     data = encoded(Image.fromarray(noise()), "PNG")
-    decoder = Decoder(1_000_000, 24 * 36 * 15, wait_s=0.05)
+    decoder = Decoder(1_000_000, 24 * 36 * BYTES_PER_PIXEL["PNG"], wait_s=0.05)
     with decoder.budget.take(1), pytest.raises(Overloaded):
         decoder.decode(data)
     assert decoder.decode(data).shape == (24, 36, 3)
+
+
+def test_a_picture_that_needs_more_than_all_memory_is_refused() -> None:
+    data, needed = encoded(Image.fromarray(noise()), "PNG"), 24 * 36 * BYTES_PER_PIXEL["PNG"]
+    assert Decoder(1_000_000, needed).decode(data).shape == (24, 36, 3)
+    with pytest.raises(ImageTooLarge, match=f"{needed:,} bytes"):
+        Decoder(1_000_000, needed - 1).decode(data)
 
 
 def test_memory_is_given_on_and_a_giant_gets_it_alone() -> None:
