@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
 
-from shared.errors import Unauthorized
+from shared.errors import Forbidden, StartupError, Unauthorized
 from shared.keys import SCOPES, UNLIMITED, KeyRecord, Limits, Scope, key_id, look_up_key
 from shared.schema import DEFAULT_OWNER
 from shared.store import AsyncJobStore
 
 TRUSTED_S = 4.0
+CLOSED = "This service asks for no keys, so it answers on its own machine only; its operator sets SPOTTER_AUTH=keys."
 REMEMBERED = 20_000
 """Keys, unknown ones included; with more all are looked up anew."""
 
@@ -32,21 +35,56 @@ ANYBODY = Caller(DEFAULT_OWNER, frozenset(SCOPES), UNLIMITED)
 """Everybody, where no keys are asked for."""
 
 
-class Keys:
-    """Looks callers up. `asked`: whether keys are asked for at all; `limits`: those of owners without their own."""
+@dataclass(frozen=True)
+class Door:
+    """How the service lets callers in.
 
-    def __init__(self, store: AsyncJobStore, *, asked: bool, limits: Limits) -> None:
-        self._store, self._asked, self._limits = store, asked, limits
+    Attributes:
+        asks_for_keys: else everybody is the default owner, without limits.
+        open_to_all: whether that holds for requests from other machines, too.
+        limits: those of owners without their own.
+    """
+
+    asks_for_keys: bool
+    open_to_all: bool
+    limits: Limits
+
+    def check(self, host: str) -> None:
+        """Raises StartupError: to listen on `host` would let everybody in."""
+        if not self.asks_for_keys and not self.open_to_all and not is_loopback(host):
+            raise StartupError(
+                f"Without keys (SPOTTER_AUTH=off) everybody who reaches {host} could use the service: ask for keys"
+                " (SPOTTER_AUTH=keys), listen on 127.0.0.1, or set SPOTTER_AUTH_OFF_ANYWHERE=true."
+            )
+
+
+@cache
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+class Keys:
+    """Looks callers up, as `door` says."""
+
+    def __init__(self, store: AsyncJobStore, door: Door) -> None:
+        self._store, self._door = store, door
         self._known: dict[str, tuple[float, tuple[KeyRecord, Caller] | None]] = {}
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """Whose request it is, by its header `Authorization`.
+    async def caller(self, authorization: str | None, came_to: str) -> Caller:
+        """Whose request it is, by its header `Authorization` and the address of ours that it came to.
 
         Raises:
             Unauthorized: there is no key in it, or none that is valid.
+            Forbidden: no keys are asked for, so only this machine is served.
             StoreUnavailable: it cannot be looked up now.
         """
-        if not self._asked:
+        if not self._door.asks_for_keys:
+            if not self._door.open_to_all and not is_loopback(came_to):
+                raise Forbidden(CLOSED)
             return ANYBODY
         if not authorization:
             raise _unauthorized(presented=False)
@@ -70,7 +108,7 @@ class Keys:
         if record is None:
             return None
         scopes = frozenset(SCOPES if "admin" in record.scopes else record.scopes)
-        return record, Caller(record.owner, scopes, record.limits.over(self._limits))
+        return record, Caller(record.owner, scopes, record.limits.over(self._door.limits))
 
 
 def _unauthorized(*, presented: bool) -> Unauthorized:

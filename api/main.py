@@ -1,24 +1,30 @@
 """Composition root of the HTTP side: everything is built here, once, and closed here.
 
-Run as `uvicorn api.main:create_app --factory`.
+Run as `python -m api.main --host 127.0.0.1 --port 8000`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import resource
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
 from api.changes import Changes
-from api.keys import Keys
-from api.middleware import BodyLimit, RequestId
+from api.connections import GuardedProtocol, Patience
+from api.keys import Door, Keys
+from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import add_components
 from api.routes import admin, docs, jobs, models, ops, pictures, results
 from api.state import State
@@ -36,27 +42,23 @@ FORM_OVERHEAD_BYTES = 65_536
 """Part headers and text fields of a form, beside the picture itself."""
 
 
+EX_CONFIG = 78
+DRAIN_S = 10
+"""Open requests get this long after SIGTERM."""
+SPARE_DESCRIPTORS = 64
+"""For the store, the broker and files, beside the connections of clients."""
+
+
 class _Lifespan(TypedDict):
     spotter: State
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. Opens no connection until its lifespan begins.
-
-    Raises:
-        SystemExit: the settings are not valid; the reason is on stderr.
-    """
-    if settings is None:
-        try:
-            settings = load()
-        except StartupError as error:
-            raise SystemExit(f"api: {error.detail}") from None
-        start_logging("api", settings.log_level)
-    chosen = settings
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Opens no connection until its lifespan begins."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[_Lifespan]:
-        async with _opened(chosen) as state:
+        async with _opened(settings) as state:
             yield {"spotter": state}
 
     app = FastAPI(
@@ -67,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,  # routes/docs.py has it, behind a key where keys are asked for
     )
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES)
+    app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)
     for routes in (jobs, pictures, results, models, ops, docs, admin):
@@ -94,7 +97,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
     sweeper.start()
     try:
         store = AsyncJobStore(client)
-        yield State(settings, store, waker, changes, large_blobs(settings), _keys(store, settings))
+        yield State(settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)))
     finally:
         sweeper.stop()
         waker.stop()
@@ -104,14 +107,14 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         celery.close()
 
 
-def _keys(store: AsyncJobStore, settings: Settings) -> Keys:
+def _door(settings: Settings) -> Door:
     limits = Limits(
         rate=settings.owner_rate,
         burst=settings.owner_burst,
         open_jobs=settings.owner_open_jobs,
         waiting=settings.owner_waiting,
     )
-    return Keys(store, asked=settings.auth == "keys", limits=limits)
+    return Door(settings.auth == "keys", settings.auth_off_anywhere, limits)
 
 
 def _version() -> str:
@@ -126,3 +129,58 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         app.openapi_schema = add_components(document)
     return app.openapi_schema
+
+
+def serving(settings: Settings, host: str, port: int) -> uvicorn.Config:
+    """How the application is served: with deadlines for slow clients and a bound on connections."""
+    patience = Patience(
+        header_s=settings.header_timeout_s,
+        body_s=settings.body_timeout_s,
+        body_bytes_s=settings.body_rate_bytes,
+        answer_s=settings.answer_timeout_s,
+        most=min(settings.max_connections, _descriptors() - SPARE_DESCRIPTORS),
+    )
+    return uvicorn.Config(
+        create_app(settings),
+        host=host,
+        port=port,
+        http=partial(GuardedProtocol, patience),  # type: ignore[arg-type]  # it only calls it
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def _descriptors() -> int:
+    """How many files this process may open; as many as it is allowed to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 1_048_576)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def main() -> None:
+    """The process, until a signal ends it. Exits with 78 (EX_CONFIG) where starting again cannot help."""
+    parser = argparse.ArgumentParser(prog="python -m api.main", description="Spotter's HTTP side.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    asked = parser.parse_args()
+    try:
+        settings = load()
+        _door(settings).check(asked.host)
+    except StartupError as error:
+        sys.stderr.write(f"api: {error.detail}\n")
+        sys.exit(EX_CONFIG)
+    start_logging("api", settings.log_level)
+    server = uvicorn.Server(serving(settings, asked.host, asked.port))
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

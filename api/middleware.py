@@ -1,4 +1,6 @@
-"""What happens to every request before a route sees it: an id for the log, and a bound on the body's real bytes."""
+"""What happens to every request before a route sees it, and to every answer after: an id for the log, a bound on the
+body's real bytes, and headers that tell browsers to be careful.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import observe
 from shared.errors import BodyTooLarge
 from shared.ids import ulid
+
+SAFE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 _REQUEST_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
@@ -38,6 +49,31 @@ class RequestId:
             await self._app(scope, receive, send_named)
         finally:
             observe.request_id.reset(token)
+
+
+class SafeHeaders:
+    """Adds what keeps a browser from guessing types, framing, running or storing an answer (OWASP REST security).
+
+    A header that the route set itself stays. `https`: the public address is https, so browsers are to keep to it.
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        self._headers = SAFE + ([HSTS] if https else [])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(one for one in self._headers if one[0] not in there)]
+            await send(message)
+
+        await self._app(scope, receive, send_safe)
 
 
 class BodyLimit:

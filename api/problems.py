@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from shared import errors, observe
 from shared.errors import FieldError, InvalidRequest, SpotterError
@@ -85,6 +86,10 @@ async def _http(request: Request, error: Exception) -> Response:
     return problem(known(), request.url.path, error.headers)
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it: the client closed the connection, or was too slow
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     logger.error("internal error", exc_info=error)
     return problem(errors.Internal("The request id finds the details in the log."), request.url.path)
@@ -96,4 +101,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, _validation)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unknown)

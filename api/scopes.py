@@ -23,7 +23,8 @@ def requires(scope: Scope) -> Callable[[Request, Shared], Awaitable[Caller]]:
     """A dependency: the caller, who has a key with this scope. Raises Unauthorized, Forbidden, StoreUnavailable."""
 
     async def allowed(request: Request, state: Shared) -> Caller:
-        caller = await state.keys.caller(request.headers.get("authorization"))
+        server = request.scope["server"]
+        caller = await state.keys.caller(request.headers.get("authorization"), server[0] if server else "")
         if scope not in caller.scopes:
             raise Forbidden(
                 f"This needs a key with the scope {scope}.",

@@ -52,5 +52,12 @@ mapfile -t workers < <(compose ps --quiet worker)
 [ "${#workers[@]}" = 3 ] || { echo "There are ${#workers[@]} workers, not 3." >&2; exit 1; }
 
 say "60 jobs"
-timeout --kill-after=10 420 python3 deploy/try_jobs.py --url "http://$(compose port api 8000)" \
+url="http://$(compose port api 8000)"
+asked=$(python3 -c 'import sys, urllib.error, urllib.request as http
+try: print(http.urlopen(sys.argv[1] + "/jobs", timeout=10).status)
+except urllib.error.HTTPError as error: print(error.code)' "$url")
+[ "$asked" = 401 ] || { echo "Without a key /jobs answered $asked, not 401." >&2; exit 1; }
+key=$(compose exec -T api python -m api.keyring create --owner trial --scope jobs:read --scope jobs:write --scope metrics \
+  | python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])')
+timeout --kill-after=10 420 python3 deploy/try_jobs.py --url "$url" --key "$key" \
   --picture spotter/sample/dog.jpg "${workers[@]}"

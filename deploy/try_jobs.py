@@ -41,18 +41,21 @@ class TrialFailed(Exception):
 class Service:
     """The API, as far as the trial needs it."""
 
-    def __init__(self, url: str, picture: bytes) -> None:
+    def __init__(self, url: str, picture: bytes, key: str) -> None:
         self._url, self._picture = url, picture
+        self._headers = {"Authorization": f"Bearer {key}"}
         self._took: dict[str, int] = {}
 
     def post(self) -> str:
         """One job with the picture as the raw body; its id."""
-        request = Request(f"{self._url}/jobs", self._picture, {"Content-Type": "image/jpeg"}, method="POST")
+        request = Request(
+            f"{self._url}/jobs", self._picture, {**self._headers, "Content-Type": "image/jpeg"}, method="POST"
+        )
         return str(json.loads(_read(request))["id"])
 
     def job(self, name: str) -> dict[str, Any]:
         """The job as it is now."""
-        found: dict[str, Any] = json.loads(_read(Request(f"{self._url}/jobs/{name}")))
+        found: dict[str, Any] = json.loads(_read(Request(f"{self._url}/jobs/{name}", headers=self._headers)))
         return found
 
     def ended(self) -> int:
@@ -69,7 +72,7 @@ class Service:
         return dict(by_host)
 
     def _metrics(self) -> str:
-        return _read(Request(f"{self._url}/metrics")).decode()
+        return _read(Request(f"{self._url}/metrics", headers=self._headers)).decode()
 
 
 def _read(request: Request) -> bytes:
@@ -217,11 +220,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", required=True, help="where the API is")
     parser.add_argument("--picture", type=Path, required=True, help="a JPEG with something in it")
+    parser.add_argument("--key", required=True, help="with the scopes jobs:read, jobs:write and metrics")
     parser.add_argument("--jobs", type=int, default=60)
     parser.add_argument("containers", nargs="+", help="ids of the worker containers")
     given = parser.parse_args()
     try:
-        trial(Service(given.url, given.picture.read_bytes()), given.containers, given.jobs)
+        trial(Service(given.url, given.picture.read_bytes(), given.key), given.containers, given.jobs)
     except (TrialFailed, OSError, TimeoutError, subprocess.SubprocessError) as error:
         print(f"trial failed: {error}", file=sys.stderr)
         return 1

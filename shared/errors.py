@@ -8,6 +8,8 @@
     |  |- BadJson                 400 bad_json
     |  |- UnsupportedMedia        415 unsupported_media
     |  |- BodyTooLarge            413 body_too_large
+    |  |- HeaderTooLarge          431 header_too_large
+    |  |- RequestTimeout          408 request_timeout
     |  |- UnknownModel            422 unknown_model
     |  |- ModelNotFound           404 model_not_found
     |  |- JobNotFound             404 job_not_found
@@ -21,6 +23,7 @@
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
     |  |- RateLimited             429 rate_limited
     |  |- QuotaExceeded           429 quota_exceeded
+    |  |- ServiceBusy             503 service_busy
     |  |- QueueFull               503 queue_full
     |  |- StoreFull               503 store_full
     |  `- StoreUnavailable        503 store_unavailable
@@ -73,6 +76,7 @@ __all__ = [
     "FetchTimeout",
     "FieldError",
     "Forbidden",
+    "HeaderTooLarge",
     "ImageTooLarge",
     "InferenceFailed",
     "Internal",
@@ -91,7 +95,9 @@ __all__ = [
     "QueueFull",
     "QuotaExceeded",
     "RateLimited",
+    "RequestTimeout",
     "RouteNotFound",
+    "ServiceBusy",
     "SourceDisabled",
     "SourceError",
     "SourceNotFound",
@@ -147,6 +153,18 @@ class BodyTooLarge(BadRequest):
     """The body holds more bytes than the service reads."""
 
     code, title, http_status = "body_too_large", "The body is too large", 413
+
+
+class HeaderTooLarge(BadRequest):
+    """The request's line and header fields hold more bytes than the service reads."""
+
+    code, title, http_status = "header_too_large", "The header is too large", 431
+
+
+class RequestTimeout(BadRequest):
+    """The request did not arrive in its time."""
+
+    code, title, http_status, retryable = "request_timeout", "The request came too slowly", 408, True
 
 
 class UnknownModel(BadRequest):
@@ -225,6 +243,12 @@ class QuotaExceeded(Overloaded):
     """The owner has as many jobs open, or pictures waiting, as agreed."""
 
     code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
+
+
+class ServiceBusy(Overloaded):
+    """The process holds as many connections as it may."""
+
+    code, title = "service_busy", "The service has no connection left"
 
 
 class QueueFull(Overloaded):

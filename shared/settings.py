@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     owner_burst: int = Field(200, ge=1, le=1_000_000, description="jobs that one owner may send at once")
     owner_open_jobs: int = Field(20_000, ge=0, description="jobs of one owner that have not ended; 0: any number")
     owner_waiting: int = Field(50_000, ge=0, description="waiting pictures of one owner; 0: any number")
+    header_timeout_s: float = Field(10.0, gt=0, le=300, description="for a request's header to arrive")
+    body_timeout_s: float = Field(10.0, gt=0, le=300, description="for its body, and 1 s more for each body_rate_bytes")
+    body_rate_bytes: int = Field(16_384, ge=1, description="bytes a second that a body must come at, on average")
+    answer_timeout_s: float = Field(15.0, gt=0, le=300, description="for a client to read on when it has stopped")
+    max_connections: int = Field(4096, ge=1, le=1_000_000, description="open connections of one API process")
 
     # -- models and device
     models_dir: str = Field("models", description="model repository: <name>/<version>/model.onnx")

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from spotter import measure_cli, models_cli, show
+from spotter import keys_cli, measure_cli, models_cli, show
 from spotter.errors import SpotterClientError, SpotterUnreachable, StackError
 from spotter.models_cli import ModelsDir
 
@@ -25,6 +25,7 @@ app = typer.Typer(name="spotter", no_args_is_help=True, add_completion=False, pr
 models_cli.models.command()(measure_cli.optimise)
 models_cli.models.command()(measure_cli.check)
 app.add_typer(models_cli.models, name="models")
+app.add_typer(keys_cli.keys, name="keys")
 
 
 @app.callback()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ class Spotter:
 
     Args:
         base_url: where the service is.
-        api_key: sent as a bearer token.
+        api_key: sent as a bearer token; None: `SPOTTER_API_KEY` of the environment, if it is there.
         timeout_s: for one request, besides the time that the service was asked to wait.
         transport: another way to reach the service, for tests.
     """
@@ -53,6 +54,7 @@ class Spotter:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        api_key = api_key or os.environ.get("SPOTTER_API_KEY")
         self._timeout_s = timeout_s
         self._http = httpx.Client(
             base_url=self.base_url,

@@ -4,6 +4,7 @@ data/
   lock             held while a stack runs; holds its process id
   redis.password   mode 0600
   webhook.secret   mode 0600; Standard Webhooks form
+  store.url        mode 0600; where the store of the stack is that ran last, for `spotter keys`
   valkey/          the server's configuration and append-only file
 """
 
@@ -73,6 +74,21 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def store_url(folder: Path) -> str:
+    """The address of the store of the stack that runs, or ran last, in this folder.
+
+    Raises:
+        StackError: none ran there.
+    """
+    try:
+        return (folder / "store.url").read_text().strip()
+    except OSError:
+        raise StackError(
+            f"No stack runs in {folder}: start it with `spotter up`, name its folder with --data,"
+            " or set SPOTTER_REDIS_URL."
+        ) from None
 
 
 def new_password() -> str:

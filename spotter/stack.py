@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import spotter
 from spotter import address, datafolder, valkey
 from spotter.child import Log, Process
 from spotter.errors import StackError
@@ -96,20 +95,18 @@ def stages(plan: Plan, folder: Path, port: int, environ: Mapping[str, str]) -> l
     else:
         server, store_url = valkey.server(folder, address.free_port(), plan.maxmemory_bytes, environ)
         env["SPOTTER_REDIS_URL"] = store_url
+        datafolder.write_private(folder / "store.url", store_url + "\n")
         first = [[server]]
     return [*first, [_api(plan.host, port, env), *_workers(plan.workers, env)]]
 
 
 def _api(host: str, port: int, env: Mapping[str, str]) -> Process:
-    # -P and --app-dir: a folder named `api` where the user happens to stand must not be taken for ours.
-    code = Path(spotter.__file__).resolve().parent.parent
-    command = (sys.executable, "-P", "-m", "uvicorn", "api.main:create_app", "--factory", "--app-dir", str(code))
-    options = ("--host", host, "--port", str(port), "--no-access-log", "--no-use-colors")
-    patience = ("--timeout-graceful-shutdown", str(API_DRAIN_S))
+    # -P: a folder named `api` where the user happens to stand must not be taken for ours.
+    command = (sys.executable, "-P", "-m", "api.main", "--host", host, "--port", str(port))
     base = address.url(host, port)
     return Process(
         name="api",
-        argv=(*command, *options, *patience),
+        argv=command,
         env=env,
         ready=lambda: answers(base, "/readyz"),
         ready_timeout_s=READY_TIMEOUT_S,

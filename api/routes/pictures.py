@@ -56,8 +56,7 @@ async def picture(
 
 
 def _answer(data: bytes, kind: str) -> Response:
-    # An upload is somebody's bytes: never let a browser guess that it is a page.
-    return Response(data, media_type=kind, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private"})
+    return Response(data, media_type=kind, headers={"Cache-Control": "private"})
 
 
 async def stored(state: State, name: str) -> bytes | None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 import uvicorn
 
-from api.main import create_app
+from api.main import serving
 from shared.reports import Description, LoadedVersion, Refusal, ServedModel, WorkerReport
 from shared.schema import Claim, PictureResult
 from shared.settings import Settings
@@ -30,11 +30,10 @@ def serve(redis_url: str) -> Iterator[Serve]:
 
     def start(**changes: object) -> httpx.Client:
         fields: dict[str, object] = {"redis_url": redis_url, "default_model": "m", "sweep_s": 60.0, "auth": "off"}
-        app = create_app(Settings(**(fields | changes)))  # type: ignore[arg-type]
         port = free_port()
-        server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=2)
-        )
+        config = serving(Settings(**(fields | changes)), "127.0.0.1", port)  # type: ignore[arg-type]
+        config.timeout_graceful_shutdown = 2
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)

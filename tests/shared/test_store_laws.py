@@ -146,6 +146,9 @@ class StoreWalk(RuleBasedStateMachine):
                 assert counts.queued == counts.running == 0
             results = now.view.results or ()
             assert all(result.attempts <= MAX_ATTEMPTS for result in results)
+        open_now = sum(job not in self.final for job in self.jobs)
+        counted = self.client.hmget(f"{PREFIX}owner:default", "open", "waiting")
+        assert [int(count or "0") for count in counted] == [open_now, waiting], "an owner's counts are wrong"
         behind = self.store.run(backlog()).get("m")
         assert (behind.pictures if behind else 0) == waiting
 

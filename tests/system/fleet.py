@@ -51,7 +51,7 @@ def running(folder: Path, redis_url: str, store: JobStore, workers: int, **setti
     port = free_port()
     env = os.environ | {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
     env |= {"SPOTTER_REDIS_URL": redis_url, "SPOTTER_AUTH": "off"}
-    api = ["uvicorn", "api.main:create_app", "--factory", "--host", "127.0.0.1", "--port", str(port)]
+    api = ["api.main", "--port", str(port)]
     commands = [api, *(["worker.main"] for _ in range(workers))]
     logs = [folder / f"{k}.log" for k in range(len(commands))]
     processes: list[subprocess.Popen[bytes]] = []

@@ -1,0 +1,173 @@
+"""The server's side of a connection: uvicorn's protocol with deadlines for slow clients and a bound on connections.
+
+uvicorn waits for a request's header and body for as long as it takes, and for a client to read its answer likewise.
+Here each has its time, measured from its beginning, so no trickle of bytes prolongs it:
+
+    header    `header_s` from the connection's start, or from the first byte after another request
+    body      `body_s`, and a second more for every `body_bytes_s` bytes that have come
+    answer    `answer_s` without room in the socket
+
+After an answer that did not wait for the whole body the rest has `LINGER_S`. Whoever is too late gets 408, where there
+is still something to answer, and the connection is closed. Knows HTTP's framing and no route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.problems import problem
+from shared.errors import BadRequest, HeaderTooLarge, RequestTimeout, ServiceBusy, SpotterError
+
+CHECK_S = 0.5
+LINGER_S = 5.0
+HEADER_BYTES = 65_536
+BUSY_RETRY_S = 2
+
+
+@dataclass
+class Patience:
+    """How long one process waits for its clients and how many connections it holds; ends those that are too late."""
+
+    header_s: float
+    body_s: float
+    body_bytes_s: int
+    answer_s: float
+    most: int
+    held: set[GuardedProtocol] = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None
+
+    def watch(self, one: GuardedProtocol) -> None:
+        """Look after a connection until `forget`."""
+        self.held.add(one)
+        if self._timer is None:
+            self._timer = one.loop.call_later(CHECK_S, self._check, one.loop)
+
+    def forget(self, one: GuardedProtocol) -> None:
+        """It is closed."""
+        self.held.discard(one)
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for one in tuple(self.held):
+            one.end_if_late(now)
+        self._timer = loop.call_later(CHECK_S, self._check, loop) if self.held else None
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. `patience` is shared by all of the process; the rest of the arguments are uvicorn's."""
+
+    def __init__(self, patience: Patience, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*arguments, **named)
+        self._patience = patience
+        self._due: float | None = None  # while a request is being read
+        self._answer_due: float | None = None  # while the client does not read
+        self._in_body = False
+        self._began = 0.0
+        self._bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or answer 503 where there are enough."""
+        super().connection_made(transport)
+        if len(self._patience.held) >= self._patience.most:
+            self.refuse(ServiceBusy("All connections are taken; try again shortly.", retry_after_s=BUSY_RETRY_S))
+            return
+        self._patience.watch(self)
+        self._expect_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whomever."""
+        self._patience.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request."""
+        if self.transport.is_closing():
+            return
+        if self._due is None:
+            self._expect_header()
+        if not self._in_body:
+            self._bytes += len(data)
+        super().data_received(data)
+        if self._due is not None and not self._in_body and self._bytes > HEADER_BYTES:
+            self.refuse(HeaderTooLarge(f"A request's header may hold {HEADER_BYTES} bytes at most."))
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        if self._due is None:
+            self._expect_header()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The header is there; the body follows, if there is one."""
+        self._in_body, self._began, self._bytes = True, self.loop.time(), 0
+        self._due = self._began + self._patience.body_s
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body: it has earned the client some time."""
+        self._bytes += len(body)
+        if not self.cycle.response_complete:
+            self._due = self._began + self._patience.body_s + self._bytes / self._patience.body_bytes_s
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there as a whole."""
+        self._due, self._in_body = None, False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written. What of the body is still to come has little time: nobody reads it."""
+        if self._due is not None and self._in_body:
+            self._due = self.loop.time() + LINGER_S
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read, and there is no room left."""
+        self._answer_due = self.loop.time() + self._patience.answer_s
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._answer_due = None
+        super().resume_writing()
+
+    def end_if_late(self, now: float) -> None:
+        """Close the connection when one of its deadlines is over."""
+        if self._answer_due is not None and now > self._answer_due:
+            self.transport.abort()
+        elif self._due is not None and now > self._due and not self.pipeline:  # else it is we who do not read
+            if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+                self.refuse(RequestTimeout("The request took too long to arrive; send it again, faster."))
+            else:
+                self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets a problem like everything else."""
+        self.refuse(BadRequest("This is not HTTP/1.1."))
+
+    def refuse(self, error: SpotterError) -> None:
+        """Answer outside of the application, and close. After an answer to this request: only close."""
+        self._due = None
+        if self.transport.is_closing():
+            return
+        answered = self.cycle is not None and self.cycle.response_complete and self._in_body
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not answered:
+            self.transport.write(_raw(problem(error, "")))
+        self.transport.close()
+
+    def _expect_header(self) -> None:
+        self._in_body, self._bytes = False, 0
+        self._due = self.loop.time() + self._patience.header_s
+
+
+def _raw(answer: Response) -> bytes:
+    lines = [b"%s: %s\r\n" % pair for pair in (*answer.raw_headers, (b"connection", b"close"))]
+    return b"".join((STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)))
