@@ -23,9 +23,10 @@ from bench.processes import resident_mb
 from shared import manifest
 from shared.schema import Options
 from shared.settings import load
-from worker.batcher import Batcher
 from worker.engine import Engine
 from worker.image import Decoder, Frames, Placement, fit_to
+from worker.loading import batcher as worker_batcher
+from worker.plan import Asked
 from worker.select import select
 
 WARM_UP = 40
@@ -34,16 +35,20 @@ LIMIT_S = 600.0
 
 
 class Bare:
-    """A loaded, warmed model of the repository, and the steps of a picture around it."""
+    """A loaded, warmed model of the repository, and the steps of a picture around it.
 
-    def __init__(self, models: Path, model: str, precision: str, provider: str = "auto") -> None:
+    Args:
+        lanes: model runs side by side, in the pipelined loop; 0: as many as a worker would choose.
+    """
+
+    def __init__(self, models: Path, model: str, precision: str, provider: str = "auto", lanes: int = 0) -> None:
         settings = load()
         cv2.setNumThreads(1)  # as worker.main
         self.described, path = manifest.read(models, model)
-        self.engine = Engine.load(path, self.described, provider=provider, precision=precision)
-        self.max_batch = self.described.batch(settings.max_batch)
+        asked = Asked(settings.infer_threads, lanes or settings.lanes, settings.max_batch, settings.device_id)
+        self.engine = Engine.load(path, self.described, provider, precision, asked)
         self.threads = settings.concurrency
-        self.engine.warm_up(self.max_batch)
+        self.engine.warm_up(self.engine.plan.max_batch)
         self._decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
         self._options = Options()
 
@@ -52,14 +57,16 @@ class Bare:
         return fit_to(self.described, self._decoder.decode(image))
 
     def one(self, image: bytes) -> int:
-        """One picture alone, from bytes to the number of detections; no thread but this one, no batcher."""
+        """One picture alone, from bytes to the number of detections; no thread but this one, no batcher, on the
+        whole device.
+        """
         frame, placement = self.prepare(image)
         output = self.engine.run(frame[None]).picture(0)
         return len(select(output, self._options, self.described, placement))
 
     def rate(self, image: bytes, pictures: int) -> float:
         """Pictures per second, pipelined."""
-        batcher = Batcher(self.engine.run, self.max_batch, capacity=self.threads)
+        batcher = worker_batcher(self.engine, capacity=self.threads)
 
         def one(_: int) -> int:
             frame, placement = self.prepare(image)
@@ -84,6 +91,8 @@ class BareRun:
         pictures_per_s: of the loop.
         session_mb: resident memory once the model is loaded and warm, MB.
         loop_mb: the same after the loop.
+        lanes: model runs side by side.
+        max_batch: pictures in one model run, at most.
     """
 
     pictures_per_s: float
@@ -91,12 +100,14 @@ class BareRun:
     loop_mb: float
     provider: str
     precision: str
+    lanes: int
+    max_batch: int
 
 
-def bare_run(image: Path, pictures: int, models: Path, model: str, precision: str) -> BareRun:
+def bare_run(image: Path, pictures: int, models: Path, model: str, precision: str, lanes: int = 0) -> BareRun:
     """In a process of its own: no memory, thread or compiled model of one round is there in the next."""
     command = [sys.executable, "-m", "bench.bare", "--image", str(image), "--pictures", str(pictures)]
-    command += ["--models-dir", str(models), "--model", model, "--precision", precision]
+    command += ["--models-dir", str(models), "--model", model, "--precision", precision, "--lanes", str(lanes)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     if ran.returncode != 0:
         raise RuntimeError(f"the bare loop ended with {ran.returncode}: {ran.stderr[-1000:]}")
@@ -111,12 +122,14 @@ def main() -> None:
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--model", default="yolov3-tiny")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--lanes", type=int, default=0, help="model runs side by side; 0: as a worker, 1: no lanes")
     asked = parser.parse_args()
-    bare = Bare(asked.models_dir, asked.model, asked.precision)
+    bare = Bare(asked.models_dir, asked.model, asked.precision, lanes=asked.lanes)
     session_mb = resident_mb()
     rate = bare.rate(asked.image.read_bytes(), asked.pictures)
     print(json.dumps({"pictures_per_s": rate, "session_mb": session_mb, "loop_mb": resident_mb(),
-                      "provider": bare.engine.provider, "precision": bare.engine.precision}))  # fmt: skip
+                      "provider": bare.engine.provider, "precision": bare.engine.precision,
+                      "lanes": bare.engine.plan.lanes, "max_batch": bare.engine.plan.max_batch}))  # fmt: skip
 
 
 if __name__ == "__main__":

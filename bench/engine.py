@@ -37,7 +37,7 @@ def combinations(asked: argparse.Namespace) -> tuple[dict[tuple[str, str], Engin
             continue
         for precision in provider.options:
             try:
-                bare = Bare(asked.models_dir, asked.model, precision, name)
+                bare = Bare(asked.models_dir, asked.model, precision, name, lanes=1)
             except StartupError as error:
                 missing[f"{name} {precision}"] = error.detail
                 continue

@@ -19,12 +19,20 @@ REFERENCE = re.compile(f"{NAME.pattern}(@{VERSION.pattern})?")
 
 
 class LoadedVersion(Strict):
-    """One loaded and warmed version of a model, in one worker."""
+    """One loaded and warmed version of a model, in one worker, and how it runs it there.
+
+    Attributes:
+        max_batch: pictures in one model run, at most.
+        lanes: model runs side by side.
+        threads: of a run that has the CPU for itself; lanes share them.
+    """
 
     version: str
     provider: str
     precision: str
     max_batch: int
+    lanes: int = 1
+    threads: int = 1
 
 
 class Refusal(Strict):

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import onnxruntime
@@ -18,7 +21,11 @@ from shared.errors import InferenceFailed, StartupError
 from shared.manifest import Manifest
 from worker import hardware
 from worker.output import Output
-from worker.providers import Choice, Precision, Provider, choices
+from worker.plan import ONE_BY_ONE, Asked, Plan, plan
+from worker.providers import Choice, Precision, Provider, Share, choices
+
+WARM_UP_S = 60.0
+"""For the threads of a warm-up to come together."""
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +53,22 @@ class UnfitError(StartupError):
 
 
 class Engine:
-    """A loaded model. `run` is to be called from one thread.
+    """A loaded model. `run` is for one thread at a time, `run_in_lane` for as many as the plan has lanes.
 
     Attributes:
         manifest: of the model.
         provider: key of `PROVIDERS` that it runs on.
         precision: arithmetic that it runs with.
+        plan: how it uses the device.
     """
 
-    def __init__(self, session: Session, manifest: Manifest, provider: str, precision: Precision) -> None:
+    def __init__(self, whole: Session, lanes: Session, manifest: Manifest, choice: Choice, plan: Plan) -> None:
         self.manifest = manifest
-        self.provider = provider
-        self.precision = precision
-        self._session = session
-        self._names = [out.name for out in session.get_outputs()]
+        self.provider = choice.name
+        self.precision: Precision = choice.precision
+        self.plan = plan
+        self._whole, self._lanes = whole, lanes
+        self._names = [out.name for out in whole.get_outputs()]
 
     @classmethod
     def load(
@@ -68,8 +77,7 @@ class Engine:
         manifest: Manifest,
         provider: str,
         precision: str,
-        threads: int = 0,
-        device_id: int = 0,
+        asked: Asked = ONE_BY_ONE,
         trial: Path | None = None,
     ) -> Engine:
         """Choose how to run the model (`worker.providers.choices`), check the file against its manifest, and load it.
@@ -81,8 +89,7 @@ class Engine:
             model: `model.onnx`; its variants lie beside it.
             provider: `auto` or a key of `PROVIDERS`.
             precision: `auto` or one that the provider runs.
-            threads: of one run on a CPU; 0: one for each core that this process may use.
-            device_id: which GPU.
+            asked: how it is to use the device.
             trial: run this file as the variant of the named precision; it is not in the manifest yet.
 
         Raises:
@@ -91,32 +98,26 @@ class Engine:
         *spares, last = choices(provider, precision, manifest, trial is not None)
         for spare in spares:
             try:
-                engine = cls._open(_file(model, manifest, spare, trial), manifest, spare, threads, device_id)
+                engine = cls._open(_file(model, manifest, spare, trial), manifest, spare, asked)
                 engine.warm_up(1)  # dynamic shapes may fail only here
                 return engine
             except UnfitError as error:
                 log.warning("%s@%s goes to the next provider: %s", manifest.name, manifest.version, error.detail)
-        return cls._open(_file(model, manifest, last, trial), manifest, last, threads, device_id)
+        return cls._open(_file(model, manifest, last, trial), manifest, last, asked)
 
     @classmethod
-    def _open(cls, file: Path, manifest: Manifest, choice: Choice, threads: int, device_id: int) -> Engine:
-        chosen, threads = choice.provider, threads or hardware.cores()
-        try:
-            session = onnxruntime.InferenceSession(
-                str(file),
-                _session_options(threads, chosen),
-                providers=[(chosen.ep, chosen.options[choice.precision](threads, device_id))],
-            )
-        except Exception as error:  # ONNX Runtime raises its own classes, which share no root but this
-            raise UnfitError(f"{file} cannot be loaded on {choice.name} ({choice.precision}): {error}") from error
-        if chosen.ep not in session.get_providers():
-            raise StartupError(f"{chosen.ep} did not start; ONNX Runtime offered {session.get_providers()} instead.")
-        session.disable_fallback()
-        _check_signature(session, manifest)
-        return cls(session, manifest, choice.name, choice.precision)
+    def _open(cls, file: Path, manifest: Manifest, choice: Choice, asked: Asked) -> Engine:
+        how = plan(asked, hardware.cores(), file.stat().st_size, choice.provider.gpu)
+        how = replace(how, max_batch=manifest.batch(how.max_batch))
+        whole = lanes = _session(file, choice, Share(how.threads, 1, asked.device_id))
+        _check_signature(whole, manifest)
+        if how.lanes > 1:
+            lanes = _session(file, choice, Share(how.lanes * how.lane_threads, how.lanes, asked.device_id))
+        return cls(whole, lanes, manifest, choice, how)
 
     def warm_up(self, max_batch: int) -> None:
-        """Run every batch size once, so that no picture pays for compilation (OpenVINO: 5 to 60 ms for each size).
+        """Run every batch size once, in every lane, so that no picture pays for compilation (OpenVINO: 5 to 60 ms for
+        each size). The whole device, where it is beside lanes, only ever sees one frame.
 
         Raises:
             StartupError: a run failed or answered something else than finite numbers.
@@ -124,23 +125,43 @@ class Engine:
         frame = self.manifest.frame
         noise = np.random.default_rng(0).integers(0, 256, (max_batch, frame.height, frame.width, 3), np.uint8)
         frames: Frames = noise if self.manifest.interpolation == "linear" else noise.astype(np.float32)
+        self._try(self.run, frames, 1 if self.plan.lanes > 1 else max_batch)
+        if self.plan.lanes > 1:
+            with ThreadPoolExecutor(self.plan.lanes) as pool:
+                together = threading.Barrier(self.plan.lanes)  # a lane that is done early must not take another's turn
+
+                def lane(_: int) -> None:
+                    together.wait(WARM_UP_S)
+                    self._try(self.run_in_lane, frames, max_batch)
+
+                list(pool.map(lane, range(self.plan.lanes)))
+
+    def _try(self, run: Callable[[Frames], Output], frames: Frames, max_batch: int) -> None:
         for size in range(1, max_batch + 1):
             try:
-                output = self.run(frames[:size])
+                output = run(frames[:size])
             except InferenceFailed as error:
                 raise UnfitError(f"The first run of {self.manifest.name} failed: {error.__cause__ or error}") from error
             if not (np.isfinite(output.boxes).all() and np.isfinite(output.scores).all()):
                 raise UnfitError(f"{self.manifest.name} answers numbers that are not finite on {self.provider}.")
 
     def run(self, frames: Frames, /) -> Output:
-        """Frames (N, H, W, 3) RGB, as `image.fit` makes them for this model -> the outputs of N pictures.
+        """Frames (N, H, W, 3) RGB, as `image.fit` makes them for this model -> the outputs of N pictures, on the whole
+        device.
 
         Raises:
             InferenceFailed: the run failed, or did not answer N pictures.
         """
+        return self._run(self._whole, frames)
+
+    def run_in_lane(self, frames: Frames, /) -> Output:
+        """The same on one lane's share of the device. Raises InferenceFailed."""
+        return self._run(self._lanes, frames)
+
+    def _run(self, session: Session, frames: Frames) -> Output:
         try:
-            arrays = dict(zip(self._names, self._session.run(self._names, {"images": frames}), strict=True))
-        except Exception as error:  # see load
+            arrays = dict(zip(self._names, session.run(self._names, {"images": frames}), strict=True))
+        except Exception as error:  # see _session
             raise InferenceFailed from error
         labels = arrays["labels"].astype(np.int64, copy=False) if "labels" in arrays else None
         output = Output(arrays["boxes"], arrays["scores"], labels)
@@ -149,9 +170,26 @@ class Engine:
         return output
 
 
-def _session_options(threads: int, provider: Provider) -> onnxruntime.SessionOptions:
+def _session(file: Path, choice: Choice, share: Share) -> Session:
+    chosen = choice.provider
+    try:
+        session = onnxruntime.InferenceSession(
+            str(file),
+            _session_options(share, chosen),
+            providers=[(chosen.ep, chosen.options[choice.precision](share))],
+        )
+    except Exception as error:  # ONNX Runtime raises its own classes, which share no root but this
+        raise UnfitError(f"{file} cannot be loaded on {choice.name} ({choice.precision}): {error}") from error
+    if chosen.ep not in session.get_providers():
+        raise StartupError(f"{chosen.ep} did not start; ONNX Runtime offered {session.get_providers()} instead.")
+    session.disable_fallback()
+    return cast(Session, session)
+
+
+def _session_options(share: Share, provider: Provider) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # The CPU provider's threads: those that call `run` compute too, and the pool has one fewer than it is told.
+    options.intra_op_num_threads = share.threads - share.streams + 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only: what matters comes as an exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores also decode pictures

@@ -13,25 +13,38 @@ from shared.manifest import Manifest
 from shared.reports import Description, LoadedVersion
 from worker.batcher import Batcher
 from worker.engine import Engine
+from worker.plan import Asked
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A loaded, warmed model with its batcher, which holds the engine."""
+    """A loaded, warmed model with its batcher, which holds the engine.
+
+    Attributes:
+        lanes: runs side by side.
+        threads: of all of them together, on a CPU.
+    """
 
     manifest: Manifest
     batcher: Batcher
     provider: str
     precision: str
     max_batch: int
+    lanes: int = 1
+    threads: int = 1
 
     @property
     def loaded(self) -> LoadedVersion:
         """As it is announced."""
         return LoadedVersion(
-            version=self.manifest.version, provider=self.provider, precision=self.precision, max_batch=self.max_batch
+            version=self.manifest.version,
+            provider=self.provider,
+            precision=self.precision,
+            max_batch=self.max_batch,
+            lanes=self.lanes,
+            threads=self.threads,
         )
 
     @cached_property
@@ -66,24 +79,15 @@ class Loader:
 
     provider: str
     precision: str
-    threads: int
-    device_id: int
-    max_batch: int
+    asked: Asked
     capacity: int
 
     def __call__(self, described: Manifest, path: Path, /) -> Served:
         """Check, load and warm one version. Raises StartupError."""
         start = time.monotonic()
-        engine = Engine.load(
-            path,
-            described,
-            provider=self.provider,
-            precision=self.precision,
-            threads=self.threads,
-            device_id=self.device_id,
-        )
-        max_batch = described.batch(self.max_batch)
-        engine.warm_up(max_batch)
+        engine = Engine.load(path, described, self.provider, self.precision, self.asked)
+        how = engine.plan
+        engine.warm_up(how.max_batch)
         logger.info(
             "model ready",
             extra={
@@ -91,9 +95,20 @@ class Loader:
                 "version": described.version,
                 "provider": engine.provider,
                 "precision": engine.precision,
-                "max_batch": max_batch,
+                "max_batch": how.max_batch,
+                "lanes": how.lanes,
+                "threads": how.threads,
                 "seconds": round(time.monotonic() - start, 2),
             },
         )
-        batcher = Batcher(engine.run, max_batch, self.capacity)
-        return Served(described, batcher, engine.provider, engine.precision, max_batch)
+        return Served(
+            described, batcher(engine, self.capacity), engine.provider, engine.precision,
+            how.max_batch, how.lanes, how.threads,
+        )  # fmt: skip
+
+
+def batcher(engine: Engine, capacity: int) -> Batcher:
+    """In front of a loaded model, as its plan says. `capacity`: frames that may wait."""
+    how = engine.plan
+    alone = engine.run if how.lanes > 1 else None
+    return Batcher(engine.run_in_lane, how.max_batch, capacity, how.lanes, alone)

@@ -27,6 +27,7 @@ from shared.settings import Settings, load
 from worker.draw import draw
 from worker.engine import Engine
 from worker.image import Decoder, Frames, Pixels, Placement, fit_to
+from worker.plan import Asked
 from worker.select import select
 
 MOST_REQUEST_BYTES = 16 * 1024**2
@@ -98,8 +99,7 @@ def _run(settings: Settings, request: Request) -> None:
         described,
         provider=request.provider or settings.provider,
         precision=request.precision or settings.precision,
-        threads=settings.infer_threads,
-        device_id=settings.device_id,
+        asked=Asked(threads=settings.infer_threads, device_id=settings.device_id),
         trial=Path(request.trial) if request.trial else None,
     )
     engine.warm_up(1)

@@ -36,6 +36,7 @@ from worker.image import Decoder
 from worker.leases import Leases
 from worker.loading import Loader
 from worker.models import Models
+from worker.plan import Asked
 from worker.presence import Presence, bury
 from worker.quarantine import Confinement, Quarantine
 from worker.reload import Reload
@@ -127,9 +128,7 @@ def _models(settings: Settings) -> Models:
     loader = Loader(
         provider=settings.provider,
         precision=settings.precision,
-        threads=settings.infer_threads,
-        device_id=settings.device_id,
-        max_batch=settings.max_batch,
+        asked=Asked(settings.infer_threads, settings.lanes, settings.max_batch, settings.device_id),
         capacity=settings.concurrency * settings.chunk,
     )
     return Models(

@@ -18,6 +18,22 @@ from worker import hardware
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 Options: TypeAlias = dict[str, str]
 
+
+@dataclass(frozen=True)
+class Share:
+    """What one session may use.
+
+    Attributes:
+        threads: of all its runs together, on a CPU.
+        streams: runs side by side.
+        device_id: which GPU.
+    """
+
+    threads: int
+    streams: int = 1
+    device_id: int = 0
+
+
 KEEPS_BF16 = frozenset({"darknet"})
 """Families whose conversion is made for bf16 arithmetic (decision 5), so that `auto` takes it without a measurement."""
 
@@ -30,38 +46,40 @@ class Provider:
         ep: ONNX Runtime's name for it.
         available: whether this installation and this machine have it.
         fastest: the precisions that `auto` tries on this machine, best first; fp32 where none of them will do.
-        options: the provider's options by every precision that it runs, from (threads, device_id).
+        options: the provider's options by every precision that it runs.
         files: the precisions that need a graph of their own, `model.<precision>.onnx`; it computes the others from
             `model.onnx`.
         whole_graph: no part of the model may run elsewhere. CUDA leaves shape arithmetic to the CPU by design.
         spare: under `auto`, a model that this provider cannot run goes to the next one: same device, same results,
             only slower. So never CUDA: a service without its GPU must not start.
+        gpu: it computes beside the CPU.
     """
 
     ep: str
     available: Callable[[], bool]
     fastest: Callable[[], tuple[Precision, ...]]
-    options: Mapping[Precision, Callable[[int, int], Options]]
+    options: Mapping[Precision, Callable[[Share], Options]]
     files: frozenset[Precision]
     whole_graph: bool
     spare: bool = False
+    gpu: bool = False
 
 
 def _compiled_in(ep: str) -> bool:
     return ep in onnxruntime.get_available_providers()
 
 
-def _openvino(hint: Callable[[], str]) -> Callable[[int, int], Options]:
+def _openvino(hint: Callable[[], str]) -> Callable[[Share], Options]:
     """OpenVINO's own properties as JSON. The precision is always said: left out, it takes bf16 by itself where the CPU
-    can. One stream, since one batch runs at a time; no pinning, since other threads of the process want the cores too.
+    can. A stream for each lane; no pinning, since other threads of the process want the cores too.
     """
 
-    def options(threads: int, device_id: int) -> Options:
+    def options(share: Share) -> Options:
         properties = {
             "INFERENCE_PRECISION_HINT": hint(),
             "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": str(threads),
+            "NUM_STREAMS": str(share.streams),
+            "INFERENCE_NUM_THREADS": str(share.threads),
             "ENABLE_CPU_PINNING": "NO",
         }
         return {"device_type": "CPU", "load_config": json.dumps({"CPU": properties})}
@@ -69,12 +87,12 @@ def _openvino(hint: Callable[[], str]) -> Callable[[int, int], Options]:
     return options
 
 
-def _cuda(threads: int, device_id: int) -> Options:
+def _cuda(share: Share) -> Options:
     """Full fp32 (no TF32); a quick choice of convolution kernels, since every batch size would be searched anew."""
-    return {"device_id": str(device_id), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    return {"device_id": str(share.device_id), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-def _none(threads: int, device_id: int) -> Options:
+def _none(share: Share) -> Options:
     return {}
 
 
@@ -86,6 +104,7 @@ PROVIDERS: dict[str, Provider] = {
         options={"fp32": _cuda, "fp16": _cuda},
         files=frozenset({"fp16"}),
         whole_graph=False,
+        gpu=True,
     ),
     "openvino": Provider(
         ep="OpenVINOExecutionProvider",

@@ -20,13 +20,17 @@ router = APIRouter(tags=["models"], dependencies=[READS])
 
 
 class Serving(BaseModel):
-    """One live worker's way of running one version."""
+    """One live worker's way of running one version: pictures in one model run at most, runs side by side (`lanes`), and
+    the threads of a run that has the CPU for itself.
+    """
 
     worker: str
     version: str
     provider: str
     precision: str
     max_batch: int
+    lanes: int
+    threads: int
 
 
 class VersionView(BaseModel):

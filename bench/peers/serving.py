@@ -22,6 +22,7 @@ from shared.schema import Options
 from worker.engine import Engine
 from worker.image import Decoder, Frames, Placement, fit_to
 from worker.output import Output
+from worker.plan import Asked
 from worker.select import select
 
 VARIABLE = "PEER_SERVING"
@@ -80,7 +81,7 @@ class Detector:
         cv2.setNumThreads(1)  # as in a worker: pictures are prepared side by side already
         self._manifest, path = manifest.read(serving.models_path, "yolov3-tiny")
         self._engine = Engine.load(
-            path, self._manifest, provider="openvino", precision=serving.precision, threads=serving.threads
+            path, self._manifest, provider="openvino", precision=serving.precision, asked=Asked(threads=serving.threads)
         )
         self._engine.warm_up(serving.max_batch)
         self._decoder, self._options = Decoder(MAX_PIXELS, DECODE_BYTES), Options()

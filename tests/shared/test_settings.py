@@ -35,7 +35,13 @@ def test_lists_networks_and_empty_values_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MAX_BATCH", "0"), ("LEASE_S", "x"), ("FETCH_ALLOW", "10.0.0.1/8"), ("PROVIDER", "tpu"), ("WEBHOOK_SECRET", "s")],
+    [
+        ("MAX_BATCH", "-1"),
+        ("LEASE_S", "x"),
+        ("FETCH_ALLOW", "10.0.0.1/8"),
+        ("PROVIDER", "tpu"),
+        ("WEBHOOK_SECRET", "s"),
+    ],
 )
 def test_a_bad_value_stops_the_start_and_is_named(name: str, value: str) -> None:
     os.environ["SPOTTER_" + name] = value

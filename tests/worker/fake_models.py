@@ -70,7 +70,7 @@ class FakeLoad:
     @property
     def running(self) -> int:
         """Batchers that were not closed."""
-        return sum(batcher._thread.is_alive() for batcher in self.batchers)
+        return sum(batcher.alive for batcher in self.batchers)
 
 
 class OneModel:

@@ -11,47 +11,9 @@ import numpy as np
 import pytest
 
 from shared.errors import InferenceFailed, Overloaded
+from tests.worker.fake_device import WAIT_S, Device, answer, frame, refuses_13
 from worker.batcher import Batcher, Frames
 from worker.output import Output
-
-WAIT_S = 10.0
-
-
-def frame(value: int) -> Frames:
-    return np.full((2, 2, 3), value, np.uint8)
-
-
-def answer(frames: Frames) -> Output:
-    """Each picture's score is its frame's value."""
-    values = frames[:, 0, 0, 0].astype(np.float32)
-    return Output(np.zeros((len(frames), 1, 4), np.float32), values.reshape(-1, 1, 1))
-
-
-class Device:
-    """A device whose every run waits for `go` (once for all after `open`), and that notes its batches."""
-
-    def __init__(self, reply: Callable[[Frames], Output] = answer) -> None:
-        self.batches: list[list[int]] = []
-        self.threads: set[int] = set()
-        self.started = threading.Semaphore(0)
-        self._go = threading.Semaphore(0)
-        self._open = threading.Event()
-        self._reply = reply
-
-    def __call__(self, frames: Frames, /) -> Output:
-        self.batches.append(frames[:, 0, 0, 0].tolist())
-        self.threads.add(threading.get_ident())
-        self.started.release()
-        if not self._open.is_set():
-            assert self._go.acquire(timeout=WAIT_S)
-        return self._reply(frames)
-
-    def open(self) -> None:
-        self._open.set()
-        self._go.release()
-
-    def step(self) -> None:
-        self._go.release()
 
 
 @pytest.fixture
@@ -144,12 +106,6 @@ def test_only_cancelled_frames_make_no_batch(batcher: Batcher, device: Device) -
     assert [value for batch in device.batches for value in batch] == [0, 2]
 
 
-def refuses_13(frames: Frames) -> Output:
-    if (frames == 13).any():
-        raise RuntimeError("the device chokes")
-    return answer(frames)
-
-
 def test_one_bad_frame_does_not_fail_its_batch_mates() -> None:
     device = Device(refuses_13)
     batcher = Batcher(device, max_batch=4, capacity=100)
@@ -231,7 +187,7 @@ def test_close_gives_up_on_a_device_that_hangs(device: Device) -> None:
     assert batcher.close(WAIT_S)
 
 
-@pytest.mark.parametrize(("max_batch", "capacity"), [(0, 1), (1, 0)])
-def test_bounds_are_positive(max_batch: int, capacity: int) -> None:
+@pytest.mark.parametrize(("max_batch", "capacity", "lanes"), [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_bounds_are_positive(max_batch: int, capacity: int, lanes: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Batcher(answer, max_batch, capacity)
+        Batcher(answer, max_batch, capacity, lanes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,13 @@ from shared.manifest import Manifest
 from tests.worker.tiny_onnx import SIDE, brightness, manifest
 from worker import hardware
 from worker.engine import Engine
-from worker.providers import PROVIDERS
+from worker.plan import Asked, Plan
+from worker.providers import PROVIDERS, Share
 
 needs_openvino = pytest.mark.skipif(
     not PROVIDERS["openvino"].available(), reason="this ONNX Runtime has no OpenVINO provider"
 )
+ALONE = Asked(threads=1)
 HERE = [name for name, provider in PROVIDERS.items() if provider.available()]
 
 
@@ -36,7 +40,7 @@ def frames(*levels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 @pytest.mark.parametrize("provider", HERE)
 def test_every_provider_here_answers_each_picture_of_a_batch(model: Path, provider: str) -> None:
-    loaded = Engine.load(model, manifest(model), provider, "fp32", threads=1)
+    loaded = Engine.load(model, manifest(model), provider, "fp32", ALONE)
     loaded.warm_up(3)
     output = loaded.run(frames(0, 51, 255))
     assert (loaded.provider, loaded.precision) == (provider, "fp32")
@@ -49,20 +53,53 @@ def test_every_provider_here_answers_each_picture_of_a_batch(model: Path, provid
     np.testing.assert_array_equal(output.picture(1).scores, output.scores[1])
 
 
+@pytest.mark.parametrize("provider", HERE)
+def test_lanes_answer_side_by_side_what_the_whole_device_answers(model: Path, provider: str) -> None:
+    if PROVIDERS[provider].gpu:
+        pytest.skip("a GPU is not divided")
+    loaded = Engine.load(model, manifest(model), provider, "fp32", Asked(threads=4, lanes=2, max_batch=3))
+    assert loaded.plan == Plan(lanes=2, threads=4, lane_threads=2, max_batch=3)
+    loaded.warm_up(3)
+    together = threading.Barrier(2)
+
+    def lane(first: int) -> None:
+        together.wait(10)
+        for level in range(first, 256, 5):
+            output = loaded.run_in_lane(frames(level, 255 - level))
+            np.testing.assert_allclose(output.scores[:, 0, 0], [level / 255, 1 - level / 255], atol=1e-6)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lane, (0, 2)))
+    np.testing.assert_allclose(loaded.run(frames(51)).scores[:, 0, 0], [0.2], atol=1e-6)
+
+
+@needs_openvino
+def test_openvino_has_a_stream_and_a_share_of_the_threads_for_each_lane() -> None:
+    properties = json.loads(PROVIDERS["openvino"].options["fp32"](Share(threads=6, streams=3))["load_config"])["CPU"]
+    assert (properties["NUM_STREAMS"], properties["INFERENCE_NUM_THREADS"]) == ("3", "6")
+
+
+def test_a_model_of_one_picture_a_run_keeps_to_that(tmp_path: Path) -> None:
+    path = brightness(tmp_path / "model.onnx", batch=1)
+    loaded = Engine.load(path, manifest(path, max_batch=1), "cpu", "fp32", Asked(threads=2, lanes=2, max_batch=8))
+    assert (loaded.plan.max_batch, loaded.plan.lanes) == (1, 2)
+    loaded.warm_up(loaded.plan.max_batch)
+
+
 def test_auto_takes_the_first_provider_that_is_here(model: Path) -> None:
-    assert Engine.load(model, manifest(model), "auto", "auto", threads=1).provider == HERE[0]
+    assert Engine.load(model, manifest(model), "auto", "auto", ALONE).provider == HERE[0]
 
 
 def test_auto_precision_is_the_manifest_s_word_for_the_provider(model: Path) -> None:
     told = manifest(model, precision={HERE[0]: "fp32"})
-    assert Engine.load(model, told, "auto", "auto", threads=1).precision == "fp32"
+    assert Engine.load(model, told, "auto", "auto", ALONE).precision == "fp32"
 
 
 @needs_openvino
 @pytest.mark.parametrize("has", [True, False])
 def test_openvino_takes_bf16_only_where_the_cpu_has_it(model: Path, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "has_bf16", lambda: has)
-    assert Engine.load(model, manifest(model), "openvino", "auto", threads=1).precision == ("bf16" if has else "fp32")
+    assert Engine.load(model, manifest(model), "openvino", "auto", ALONE).precision == ("bf16" if has else "fp32")
 
 
 def test_bf16_on_a_cpu_without_it_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +110,7 @@ def test_bf16_on_a_cpu_without_it_is_refused(model: Path, monkeypatch: pytest.Mo
 
 
 def test_openvino_is_always_told_its_precision() -> None:
-    options = PROVIDERS["openvino"].options["fp32"](2, 0)
+    options = PROVIDERS["openvino"].options["fp32"](Share(2))
     assert json.loads(options["load_config"])["CPU"]["INFERENCE_PRECISION_HINT"] == "f32"
 
 
@@ -103,7 +140,7 @@ def test_a_provider_that_falls_back_is_refused(model: Path, monkeypatch: pytest.
     if "openvino" not in HERE:
         pytest.skip("only the CPU provider is here, and it cannot fall back")
     with pytest.raises(StartupError, match="did not start"):
-        Engine.load(model, manifest(model), "openvino", "fp32", threads=1)
+        Engine.load(model, manifest(model), "openvino", "fp32", ALONE)
 
 
 def test_another_file_than_the_manifest_s_is_refused(model: Path) -> None:
@@ -150,7 +187,7 @@ def test_a_graph_that_breaks_the_contract_is_refused(
 
 def test_float_frames_where_the_interpolation_is_darknet_s(tmp_path: Path) -> None:
     path = brightness(tmp_path / "model.onnx", image_type=onnx.TensorProto.FLOAT)
-    loaded = Engine.load(path, manifest(path, interpolation="darknet"), "cpu", "fp32", threads=1)
+    loaded = Engine.load(path, manifest(path, interpolation="darknet"), "cpu", "fp32", ALONE)
     loaded.warm_up(2)
     half = np.full((1, SIDE, SIDE, 3), 127.5, np.float32)
     assert loaded.run(half).scores[0, 0, 0] == pytest.approx(0.5)
@@ -174,7 +211,7 @@ def varied(model: Path) -> tuple[Path, Manifest]:
 def test_a_variant_has_a_file_of_its_own(
     varied: tuple[Path, Manifest], model: Path, precision: str, light: float
 ) -> None:
-    loaded = Engine.load(model, varied[1], "cpu", precision, threads=1)
+    loaded = Engine.load(model, varied[1], "cpu", precision, ALONE)
     assert loaded.precision == ("fp32" if precision == "auto" else precision)
     assert loaded.run(frames(51)).scores[0, 0, 0] == pytest.approx(light)
 
@@ -183,15 +220,15 @@ def test_another_file_than_the_variant_s_is_refused(varied: tuple[Path, Manifest
     path, told = varied
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(StartupError, match=r"model\.int8\.onnx is not the file"):
-        Engine.load(model, told, "cpu", "int8", threads=1)
-    assert Engine.load(model, told, "cpu", "fp32", threads=1).precision == "fp32"
+        Engine.load(model, told, "cpu", "int8", ALONE)
+    assert Engine.load(model, told, "cpu", "fp32", ALONE).precision == "fp32"
     path.unlink()
     with pytest.raises(StartupError, match=r"model\.int8\.onnx cannot be read"):
-        Engine.load(model, told, "cpu", "int8", threads=1)
+        Engine.load(model, told, "cpu", "int8", ALONE)
 
 
 def test_a_trial_runs_before_it_is_in_the_manifest(varied: tuple[Path, Manifest], model: Path) -> None:
-    loaded = Engine.load(model, manifest(model), "cpu", "int8", threads=1, trial=varied[0])
+    loaded = Engine.load(model, manifest(model), "cpu", "int8", ALONE, trial=varied[0])
     assert loaded.run(frames(51)).scores[0, 0, 0] == pytest.approx(0.4)
 
 
@@ -211,7 +248,7 @@ def hardmax(path: Path) -> Path:
 def test_auto_hands_on_what_openvino_cannot_run_and_says_so(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = hardmax(model)
     with caplog.at_level(logging.WARNING, "worker.engine"):
-        loaded = Engine.load(path, manifest(path), "auto", "auto", threads=1)
+        loaded = Engine.load(path, manifest(path), "auto", "auto", ALONE)
     assert (loaded.provider, loaded.precision) == ("cpu", "fp32")
     assert loaded.run(frames(51)).scores[0, 0].tolist() == [0, 1]
     assert "brightness@1 goes to the next provider" in caplog.text
@@ -221,7 +258,7 @@ def test_auto_hands_on_what_openvino_cannot_run_and_says_so(model: Path, caplog:
 def test_openvino_by_name_hands_nothing_on(model: Path) -> None:
     path = hardmax(model)
     with pytest.raises(StartupError, match="cannot be loaded on openvino"):
-        Engine.load(path, manifest(path), "openvino", "auto", threads=1)
+        Engine.load(path, manifest(path), "openvino", "auto", ALONE)
 
 
 @needs_openvino
@@ -229,11 +266,11 @@ def test_auto_hands_on_nothing_that_is_wrong_for_every_provider(model: Path) -> 
     told = manifest(model)
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(StartupError, match="is not the file"):
-        Engine.load(model, told, "auto", "auto", threads=1)
+        Engine.load(model, told, "auto", "auto", ALONE)
 
 
 def test_a_failed_run_is_inference_failed(model: Path) -> None:
-    loaded = Engine.load(model, manifest(model), "cpu", "fp32", threads=1)
+    loaded = Engine.load(model, manifest(model), "cpu", "fp32", ALONE)
     with pytest.raises(InferenceFailed):
         loaded.run(np.zeros((1, SIDE, SIDE + 1, 3), np.uint8))
 
@@ -246,4 +283,4 @@ def test_an_output_that_is_not_finite_is_refused_at_warm_up(tmp_path: Path) -> N
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(np.inf, np.float32), "scale"))
     onnx.save(model, path)
     with pytest.raises(StartupError, match="not finite"):
-        Engine.load(path, manifest(path), "cpu", "fp32", threads=1).warm_up(1)
+        Engine.load(path, manifest(path), "cpu", "fp32", ALONE).warm_up(1)

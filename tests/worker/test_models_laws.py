@@ -113,7 +113,7 @@ class Repository(RuleBasedStateMachine):
         assert {model.default, *model.aliases.values()} <= loaded
         assert {*model.references, "m", *self.open} <= self.models.references
         for _, served in self.held:
-            assert served.batcher._thread.is_alive(), "a version ended in somebody's hands"
+            assert served.batcher.alive, "a version ended in somebody's hands"
 
     def teardown(self) -> None:
         while self.held:
