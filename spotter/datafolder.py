@@ -2,10 +2,10 @@
 
 data/
   lock             held while a stack runs; holds its process id
-  redis.password   mode 0600
+  redis.<role>.password    mode 0600; of the store's users, see valkey.acl
   webhook.secret   mode 0600; Standard Webhooks form
   store.url        mode 0600; where the store of the stack is that ran last, for `spotter keys`
-  valkey/          the server's configuration and append-only file
+  valkey/          the server's configuration, users and append-only file
 """
 
 from __future__ import annotations

@@ -89,15 +89,16 @@ def stages(plan: Plan, folder: Path, port: int, environ: Mapping[str, str]) -> l
         secret = datafolder.kept_secret(folder / "webhook.secret", datafolder.new_webhook_secret)
         env["SPOTTER_WEBHOOK_SECRET"] = secret
     first: list[list[Process]] = []
+    api_env, worker_env = dict(env), dict(env)
     if given := environ.get("SPOTTER_REDIS_URL"):
         if why := valkey.why_silent(given):
             raise StackError(f"The server at {valkey.shown(given)} (SPOTTER_REDIS_URL) does not answer: {why}.")
     else:
-        server, store_url = valkey.server(folder, address.free_port(), plan.maxmemory_bytes, environ)
-        env["SPOTTER_REDIS_URL"] = store_url
-        datafolder.write_private(folder / "store.url", store_url + "\n")
+        server, urls = valkey.server(folder, address.free_port(), plan.maxmemory_bytes, environ)
+        api_env["SPOTTER_REDIS_URL"], worker_env["SPOTTER_REDIS_URL"] = urls["api"], urls["worker"]
+        datafolder.write_private(folder / "store.url", urls["api"] + "\n")
         first = [[server]]
-    return [*first, [_api(plan.host, port, env), *_workers(plan.workers, env)]]
+    return [*first, [_api(plan.host, port, api_env), *_workers(plan.workers, worker_env)]]
 
 
 def _api(host: str, port: int, env: Mapping[str, str]) -> Process:

@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from spotter import datafolder
+from spotter import acl, datafolder
 from spotter.child import Process
 from spotter.errors import StackError
 
@@ -25,7 +25,7 @@ CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 protected-mode yes
-requirepass {password}
+aclfile "{users}"
 dir "{folder}"
 daemonize no
 logfile ""
@@ -64,8 +64,9 @@ def binary() -> Path:
     )
 
 
-def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]) -> tuple[Process, str]:
-    """The process and its URL, password included. Its configuration is written, its password made or read.
+def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]) -> tuple[Process, dict[str, str]]:
+    """The process, and its URL for each of `acl.ROLES`, password included. Its configuration and its users are written,
+    their passwords made or read.
 
     Args:
         folder: the stack's data folder; the server keeps to `valkey/` in it.
@@ -76,26 +77,32 @@ def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]
         StackError: no binary, or the folder cannot be written.
     """
     program = binary()
-    password = datafolder.kept_secret(folder / "redis.password", datafolder.new_password)
+    passwords = {
+        role: datafolder.kept_secret(folder / f"redis.{role}.password", datafolder.new_password) for role in acl.ROLES
+    }
     home = folder / "valkey"
-    configuration = home / "valkey.conf"
-    quoted = str(home).replace("\\", "\\\\").replace('"', '\\"')
-    text = CONFIGURATION.format(port=port, password=password, folder=quoted, maxmemory_bytes=maxmemory_bytes)
+    configuration, users = home / "valkey.conf", home / "users.acl"
+    text = CONFIGURATION.format(port=port, users=_quoted(users), folder=_quoted(home), maxmemory_bytes=maxmemory_bytes)
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         datafolder.write_private(configuration, text)
+        datafolder.write_private(users, acl.server_form(acl.rules(), passwords))
     except OSError as error:
         raise StackError(f"{error.filename or configuration} cannot be written ({error.strerror}).") from None
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    urls = {role: acl.url(role, password, f"127.0.0.1:{port}") for role, password in passwords.items()}
     process = Process(
         name="valkey",
         argv=(os.fspath(program), os.fspath(configuration)),
         env=env,
-        ready=lambda: why_silent(url) is None,
+        ready=lambda: why_silent(urls["ops"]) is None,
         ready_timeout_s=60.0,  # a large append-only file takes a while to load
         stop_timeout_s=30.0,
     )
-    return process, url
+    return process, urls
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def why_silent(url: str) -> str | None:

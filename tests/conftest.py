@@ -1,4 +1,8 @@
-"""Fixtures of all tests: one real Valkey server, emptied before each test that uses it."""
+"""Fixtures of all tests: one real Valkey server with the users of a real one, emptied before each test that uses it.
+
+The store of a test, and every process that a test starts, logs in as the role that it has in a real installation. Tests
+themselves look into the server as `default`, whom only this server lets in.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,10 @@ import redis
 
 from shared.connection import connect
 from shared.store import JobStore
+from spotter import acl
 from spotter.address import free_port
 from spotter.valkey import binary
+from tests.roles import as_role
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +39,17 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Valkey server without persistence."""
     port = free_port()
     folder: Path = tmp_path_factory.mktemp("valkey")
+    users = acl.server_form(acl.rules(), {role: role for role in acl.ROLES})
+    nobody, tests = "user default off resetkeys resetchannels -@all\n", "user default on nopass ~* &* +@all\n"
+    assert nobody in users
+    (folder / "users.acl").write_text(users.replace(nobody, tests))
     process = subprocess.Popen(
-        [str(binary()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+        [
+            str(binary()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
+            "--aclfile", str(folder / "users.acl"),
+        ],
         stdout=subprocess.DEVNULL,
-    )
+    )  # fmt: skip
     url = f"redis://127.0.0.1:{port}/0"
     client = redis.Redis.from_url(url)
     deadline = time.monotonic() + 10
@@ -54,12 +67,15 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_url(valkey_server: str) -> str:
-    """The server, empty."""
+def redis_url(valkey_server: str) -> Iterator[str]:
+    """The server, empty. What a role was refused fails the test, whatever became of the refusal."""
     client = redis.Redis.from_url(valkey_server)
     client.flushall()
+    client.acl_log_reset()
+    yield valkey_server
+    refused = client.acl_log()
     client.close()
-    return valkey_server
+    assert refused == [], "valkey.acl does not let a role do what it has to"
 
 
 @pytest.fixture
@@ -70,6 +86,13 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def store(client: redis.Redis) -> JobStore:
+def role() -> str:
+    """Who the test's store logs in as; tests/worker has another."""
+    return "api"
+
+
+@pytest.fixture
+def store(redis_url: str, role: str) -> Iterator[JobStore]:
     """The store on the empty server."""
-    return JobStore(client)
+    with connect(as_role(redis_url, role), "test") as client:
+        yield JobStore(client)

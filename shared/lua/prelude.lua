@@ -1,5 +1,6 @@
 -- Shared by every script: key names, the clock, and the one way in which a job ends.
 -- ARGV[1] is always the key prefix, so that the same scripts serve several stores in one server.
+-- Who may touch a family of keys says spotter/valkey.acl; a new one belongs there too.
 local P = ARGV[1]
 local QUEUE, LEASES, PENDING = P .. 'queue:', P .. 'leases', P .. 'pending'
 local TOKENS = P .. 'tokens'

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-import redis
 import uvicorn
 
 from api.main import serving
+from shared.connection import connect
 from shared.reports import Description, LoadedVersion, Refusal, ServedModel, WorkerReport
 from shared.schema import Claim, PictureResult
 from shared.settings import Settings
 from shared.steps import announce, claim, finish
 from shared.store import JobStore
 from spotter.address import free_port
+from tests.roles import as_role
 from tests.shared.store_samples import BY, good
 
 Serve = Callable[..., httpx.Client]
@@ -29,7 +30,8 @@ def serve(redis_url: str) -> Iterator[Serve]:
     running: list[tuple[uvicorn.Server, threading.Thread, httpx.Client]] = []
 
     def start(**changes: object) -> httpx.Client:
-        fields: dict[str, object] = {"redis_url": redis_url, "default_model": "m", "sweep_s": 60.0, "auth": "off"}
+        fields: dict[str, object] = {"redis_url": as_role(redis_url, "api"), "default_model": "m"}
+        fields |= {"sweep_s": 60.0, "auth": "off"}
         port = free_port()
         config = serving(Settings(**(fields | changes)), "127.0.0.1", port)  # type: ignore[arg-type]
         config.timeout_graceful_shutdown = 2
@@ -104,6 +106,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(client: redis.Redis) -> Worker:
+def worker(redis_url: str) -> Iterator[Worker]:
     """A worker under the test's control."""
-    return Worker(JobStore(client))
+    with connect(as_role(redis_url, "worker"), "test") as client:
+        yield Worker(JobStore(client))

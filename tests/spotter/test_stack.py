@@ -20,7 +20,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotter import address, datafolder, stack, valkey
+from spotter import acl, address, datafolder, stack, valkey
 from spotter.address import free_port
 from spotter.errors import StackError
 from spotter.supervisor import Supervisor
@@ -33,12 +33,12 @@ def ignore(name: str, line: str) -> None:
 
 
 @contextmanager
-def valkey_in(folder: Path) -> Iterator[tuple[Supervisor, str]]:
-    process, url = valkey.server(folder, free_port(), MAXMEMORY, dict(os.environ))
+def valkey_in(folder: Path) -> Iterator[tuple[Supervisor, dict[str, str]]]:
+    process, urls = valkey.server(folder, free_port(), MAXMEMORY, dict(os.environ))
     supervisor = Supervisor([[process]], ignore)
     try:
         supervisor.start()
-        yield supervisor, url
+        yield supervisor, urls
     finally:
         assert supervisor.stop()
 
@@ -70,32 +70,38 @@ def as_nobody() -> Iterator[None]:
 
 
 def test_the_shipped_server_keeps_its_data_over_a_restart_and_a_kill(tmp_path: Path) -> None:
-    with valkey_in(tmp_path) as (_, url), connected(url) as client:
-        client.set("stopped", "1")
-    with valkey_in(tmp_path) as (supervisor, url), connected(url) as client:
-        assert client.get("stopped") == "1"
-        client.set("killed", "2")
+    with valkey_in(tmp_path) as (_, urls), connected(urls["api"]) as client:
+        client.set("spotter:stopped", "1")
+    with valkey_in(tmp_path) as (supervisor, urls), connected(urls["api"]) as client:
+        assert client.get("spotter:stopped") == "1"
+        client.set("spotter:killed", "2")
         os.kill(supervisor.pids["valkey"], signal.SIGKILL)
         deadline = time.monotonic() + 20
-        supervisor.run(lambda: time.monotonic() > deadline or (bool(supervisor.pids) and not valkey.why_silent(url)))
-        assert client.get("killed") == "2"
+        supervisor.run(
+            lambda: time.monotonic() > deadline or (bool(supervisor.pids) and not valkey.why_silent(urls["ops"]))
+        )
+        assert client.get("spotter:killed") == "2"
 
 
-def test_the_server_wants_its_password_and_nothing_shows_it(tmp_path: Path) -> None:
-    with valkey_in(tmp_path) as (supervisor, url):
-        password = (tmp_path / "redis.password").read_text().strip()
+@pytest.mark.parametrize("role", acl.ROLES)
+def test_the_server_wants_a_role_s_password_and_nothing_shows_it(tmp_path: Path, role: str) -> None:
+    with valkey_in(tmp_path) as (supervisor, urls):
+        file, url = tmp_path / f"redis.{role}.password", urls[role]
+        password = file.read_text().strip()
         assert len(password) >= 43  # 256 bits in base64
-        assert mode(tmp_path / "redis.password") == mode(tmp_path / "valkey/valkey.conf") == 0o600
+        assert mode(file) == mode(tmp_path / "valkey/users.acl") == mode(tmp_path / "valkey/valkey.conf") == 0o600
+        assert password not in (tmp_path / "valkey/users.acl").read_text()
         assert password.encode() not in Path(f"/proc/{supervisor.pids['valkey']}/cmdline").read_bytes()
-        without = re.sub(r":[^:@]*@", "", url)
-        assert valkey.why_silent(without) == "it refuses the password"
+        assert valkey.why_silent(url) is None
+        without, wrong = re.sub(r"//.*@", "//", url), re.sub(r":[^:@]*@", ":wrong@", url)
+        assert valkey.why_silent(without) == valkey.why_silent(wrong) == "it refuses the password"
         with connected(without) as client, pytest.raises(redis.AuthenticationError):
-            client.get("x")
+            client.get("spotter:x")
         assert password not in valkey.shown(url)
 
 
 def test_the_server_is_set_up_to_lose_nothing(tmp_path: Path) -> None:
-    with valkey_in(tmp_path) as (_, url), connected(url) as client:
+    with valkey_in(tmp_path) as (_, urls), connected(urls["ops"]) as client:
         settings = client.config_get("*")
     expected = {
         "appendonly": "yes",
@@ -112,7 +118,7 @@ def test_the_server_is_set_up_to_lose_nothing(tmp_path: Path) -> None:
 def test_a_folder_with_spaces_and_quotes_holds_a_server(tmp_path: Path) -> None:
     folder = tmp_path / 'my "data" \\ folder'
     folder.mkdir()
-    with valkey_in(folder) as (_, url), connected(url) as client:
+    with valkey_in(folder) as (_, urls), connected(urls["worker"]) as client:
         assert client.ping()
     assert (folder / "valkey/appendonlydir").is_dir()
 
@@ -241,7 +247,9 @@ def test_the_parts_get_their_settings_through_the_environment(tmp_path: Path) ->
         assert part.env["SPOTTER_LOG_LEVEL"] == "DEBUG"
         assert part.env["SPOTTER_MODELS_DIR"] == str(tmp_path / "models")
         assert part.env["SPOTTER_WEBHOOK_SECRET"] == (tmp_path / "webhook.secret").read_text().strip()
-        assert part.env["SPOTTER_REDIS_URL"].startswith("redis://:")
+        role = "api" if part.name == "api" else "worker"
+        password = (tmp_path / f"redis.{role}.password").read_text().strip()
+        assert part.env["SPOTTER_REDIS_URL"].startswith(f"redis://{role}:{password}@")
         assert not any("redis://" in word for word in part.argv)
 
 

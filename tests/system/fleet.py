@@ -18,6 +18,7 @@ from shared.reports import ServedModel
 from shared.store import JobStore
 from shared.views import fleet
 from spotter.address import free_port
+from tests.roles import as_role
 
 
 @dataclass
@@ -50,7 +51,7 @@ def running(folder: Path, redis_url: str, store: JobStore, workers: int, **setti
     """Started, with all workers announced; ended with exit code 0 each."""
     port = free_port()
     env = os.environ | {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
-    env |= {"SPOTTER_REDIS_URL": redis_url, "SPOTTER_AUTH": "off"}
+    env |= {"SPOTTER_AUTH": "off"}
     api = ["api.main", "--port", str(port)]
     commands = [api, *(["worker.main"] for _ in range(workers))]
     logs = [folder / f"{k}.log" for k in range(len(commands))]
@@ -58,7 +59,8 @@ def running(folder: Path, redis_url: str, store: JobStore, workers: int, **setti
     try:
         for command, path in zip(commands, logs, strict=True):
             with path.open("wb") as log:
-                processes.append(subprocess.Popen([sys.executable, "-m", *command], env=env, stdout=log, stderr=log))
+                own = env | {"SPOTTER_REDIS_URL": as_role(redis_url, "api" if command is api else "worker")}
+                processes.append(subprocess.Popen([sys.executable, "-m", *command], env=own, stdout=log, stderr=log))
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             found = Running(client, redis_url, store, processes[1:], logs[1:])
             deadline = time.monotonic() + 60

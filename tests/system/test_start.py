@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.roles import as_role
+
 pytestmark = pytest.mark.system
 
 EX_CONFIG = 78
@@ -30,7 +32,7 @@ def started(**settings: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_the_reason_is_one_sentence(redis_url: str, models_dir: Path, setting: str, value: str, reason: str) -> None:
-    done = started(**({"redis_url": redis_url, "models_dir": str(models_dir)} | {setting: value}))
+    done = started(**({"redis_url": as_role(redis_url, "worker"), "models_dir": str(models_dir)} | {setting: value}))
     assert done.returncode == EX_CONFIG
     (sentence,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert sentence.startswith("worker: ")
@@ -42,6 +44,6 @@ def test_a_damaged_model_is_not_served(redis_url: str, models_dir: Path, tmp_pat
     folder.mkdir(parents=True)
     (folder / "model.json").write_bytes((models_dir / "yolov3-tiny" / "1" / "model.json").read_bytes())
     (folder / "model.onnx").write_bytes(b"something else")
-    done = started(redis_url=redis_url, models_dir=str(tmp_path))
+    done = started(redis_url=as_role(redis_url, "worker"), models_dir=str(tmp_path))
     assert done.returncode == EX_CONFIG
     assert "sha256" in done.stderr

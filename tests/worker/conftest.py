@@ -14,3 +14,9 @@ def _pillow_limit() -> Iterator[None]:
     before = Image.MAX_IMAGE_PIXELS
     yield
     Image.MAX_IMAGE_PIXELS = before
+
+
+@pytest.fixture
+def role() -> str:
+    """Who the test's store logs in as."""
+    return "worker"

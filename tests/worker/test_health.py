@@ -9,6 +9,7 @@ import pytest
 
 from shared.reports import LoadedVersion, ServedModel, WorkerReport
 from shared.views import Backlog
+from tests.roles import as_role
 from worker.health import STUCK_S, why_unhealthy
 
 NOW_S = 10_000.0
@@ -49,7 +50,10 @@ def test_another_hosts_worker_does_not_count() -> None:
 
 def test_the_command_says_why(redis_url: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "worker.health"], env={"SPOTTER_REDIS_URL": redis_url}, capture_output=True, timeout=30
+        [sys.executable, "-m", "worker.health"],
+        env={"SPOTTER_REDIS_URL": as_role(redis_url, "worker")},
+        capture_output=True,
+        timeout=30,
     )
     assert done.returncode == 1
     assert done.stderr == b"unhealthy: no worker of this host announces itself\n"
