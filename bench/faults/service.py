@@ -164,9 +164,10 @@ class Service:
     def _lead_through(self, through: Callable[[int], int]) -> None:
         """API and workers use the port that `through` gives for the store's own."""
         direct = int(self.store_url.rpartition(":")[2].partition("/")[0])
-        url = self.store_url.replace(f":{direct}/", f":{through(direct)}/")
+        led = f":{through(direct)}/"
         for name, part in self._parts.items():
             if name != "valkey":
+                url = part.env["SPOTTER_REDIS_URL"].replace(f":{direct}/", led)
                 self._parts[name] = replace(part, env={**part.env, "SPOTTER_REDIS_URL": url})
 
     def _end(self, number: signal.Signals) -> None:
