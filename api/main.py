@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _opened(settings: Settings) -> AsyncIterator[State]:
     url = settings.redis_url.get_secret_value()
     client, blocking = connect_async(url, "api"), connect(url, "api-sweeper")
-    celery = create_celery(url)
+    celery = create_celery(settings.broker)
     waker, changes = Waker(celery), Changes(client)
     sweeper = Sweeper(
         JobStore(blocking),

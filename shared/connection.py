@@ -8,10 +8,13 @@ from typing import Any
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from shared.errors import StoreFull, StoreUnavailable
+from shared.sentinels import is_sentinel, read
 
 CONNECT_TIMEOUT_S = 2.0
 SOCKET_TIMEOUT_S = 5.0
@@ -29,15 +32,39 @@ _RETRIES = 3
 """Rides out a short outage; a long one becomes a 503 in the API, an expired lease in a worker."""
 
 
+_ASKING: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0}
+"""Of the connections to Sentinels: one that is gone must not hold up the question to the next."""
+
+
 def connect(url: str, name: str) -> redis.Redis:
-    """A blocking client with bounded waits; `name` shows in `CLIENT LIST`. Opens no connection yet."""
-    return redis.Redis.from_url(url, client_name=f"spotter-{name}", retry=Retry(_BACKOFF, _RETRIES), **_OPTIONS)
+    """A blocking client with bounded waits; `name` shows in `CLIENT LIST`. Opens no connection yet.
+
+    `url` is `redis://`, `rediss://`, or `sentinel://` as `sentinels.py` reads it: then each new connection goes to
+    whom the Sentinels call master at that time.
+
+    Raises:
+        StartupError: a `sentinel://` that cannot be read.
+        ValueError: another scheme.
+    """
+    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": Retry(_BACKOFF, _RETRIES), **_OPTIONS}
+    if not is_sentinel(url):
+        return redis.Redis.from_url(url, **told)
+    known = read(url)
+    asked = redis.sentinel.Sentinel(known.nodes, sentinel_kwargs=known.own_login | _ASKING)
+    client: redis.Redis = asked.master_for(known.master, **told, **known.options)
+    return client
 
 
 def connect_async(url: str, name: str) -> redis.asyncio.Redis:
     """The same for asyncio."""
     retry = redis.asyncio.retry.Retry(_BACKOFF, _RETRIES)
-    return redis.asyncio.Redis.from_url(url, client_name=f"spotter-{name}", retry=retry, **_OPTIONS)
+    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": retry, **_OPTIONS}
+    if not is_sentinel(url):
+        return redis.asyncio.Redis.from_url(url, **told)
+    known = read(url)
+    asked = redis.asyncio.sentinel.Sentinel(list(known.nodes), sentinel_kwargs=known.own_login | _ASKING)
+    client: redis.asyncio.Redis = asked.master_for(known.master, **told, **known.options)
+    return client
 
 
 @contextmanager

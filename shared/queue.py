@@ -15,6 +15,8 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import ChannelError
 
+from shared.brokers import options
+
 logger = logging.getLogger(__name__)
 
 DETECT_TASK = "spotter.detect"
@@ -28,32 +30,24 @@ def detect_queue(model: str) -> str:
     return f"spotter.detect.{model}"
 
 
-def declare(name: str) -> Queue:
-    """The queue as both ends declare it."""
-    return Queue(name, _EXCHANGE, routing_key=name)
+def declare(app: Celery, name: str) -> Queue:
+    """The queue as both ends declare it: of the kind that suits the broker."""
+    kind = app.conf.task_default_queue_type
+    arguments = None if kind == "classic" else {"x-queue-type": kind}
+    return Queue(name, _EXCHANGE, routing_key=name, queue_arguments=arguments)
 
 
 def create_celery(broker_url: str) -> Celery:
-    """The Celery app with every option that safety rests on. Opens no connection."""
-    app = Celery("spotter", broker=broker_url, set_as_current=False)
+    """The Celery app with every option that safety rests on. Opens no connection.
+
+    Raises StartupError: the broker's address cannot be read.
+    """
+    app = Celery("spotter", set_as_current=False)
     app.conf.update(
+        **options(broker_url),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # the default of 100 tries would end the worker in a long outage
         broker_pool_limit=4,
-        broker_transport_options={
-            "visibility_timeout": 300,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 3,
-            "socket_keepalive": True,
-            "health_check_interval": 10,  # a half-open connection is noticed in about 21 s
-            "priority_steps": [0],  # priority lives in the store's index
-            "max_retries": 1,  # of a publish; without a bound kombu waits for the broker for ever
-            "interval_start": 0.0,
-            "interval_step": 0.2,
-            "interval_max": 0.5,
-        },
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
@@ -130,7 +124,7 @@ class Waker:
         while (item := self._inbox.get()) is not None:
             task, name, args, tokens = item
             try:
-                target = declare(name)
+                target = declare(self._app, name)
                 for _ in range(tokens):
                     self._app.send_task(task, args=args, queue=target, ignore_result=True)
             except Exception as error:  # kombu's errors differ by transport; every one means: not published

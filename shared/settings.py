@@ -26,7 +26,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPOTTER_", frozen=True, extra="ignore")
 
     # -- store and queue
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="job store and broker")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="job store: redis://, rediss:// or sentinel://...?master=name",
+    )
+    broker_url: SecretStr | None = Field(None, description="Celery's broker, amqp:// for instance; empty: redis_url")
     queue_limit: int = Field(100_000, ge=1, description="waiting pictures per model; beyond it POST answers 503")
     max_pictures: int = Field(10_000, ge=1, le=10_000, description="pictures in one job")
     deadline_s: int = Field(21_600, ge=1, le=604_800, description="default: a job not finished by then expires")
@@ -125,6 +129,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
+        "broker_url",
         "s3_endpoint",
         "s3_region",
         "s3_access_key",
@@ -137,6 +142,11 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @property
+    def broker(self) -> str:
+        """The broker's address, password included."""
+        return (self.broker_url or self.redis_url).get_secret_value()
 
     @field_validator("webhook_secret")
     @classmethod

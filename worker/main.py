@@ -74,7 +74,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     models.load_all()
     url = settings.redis_url.get_secret_value()
     client = stack.enter_context(connect(url, "worker"))
-    store, celery, stages = JobStore(client), create_celery(url), Stages()
+    store, celery, stages = JobStore(client), create_celery(settings.broker), Stages()
     name = f"{socket.gethostname()}-{os.getpid()}-{ulid()[-6:]}"
 
     waker = Waker(celery)

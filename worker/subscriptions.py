@@ -45,7 +45,7 @@ class Subscriptions:
         """A Celery worker that consumes what is wanted now, and follows."""
         with self._lock:
             names = self._effective = self._wanted
-        self._celery.conf.task_queues = [declare(name) for name in sorted(names)]
+        self._celery.conf.task_queues = [declare(self._celery, name) for name in sorted(names)]
         worker = self._celery.Worker(queues=sorted(names), **options)
         with self._lock:
             self._consumer = worker.consumer
@@ -72,7 +72,7 @@ class Subscriptions:
         """Safe to repeat. Where there is no connection, what is selected counts: the next one consumes that."""
         connected, queues = self._consumer.task_consumer is not None, self._celery.amqp.queues
         for name in more:
-            queues.select_add(declare(name))
+            queues.select_add(declare(self._celery, name))
             if connected:
                 self._consumer.add_task_queue(name)
         for name in less:
