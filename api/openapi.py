@@ -57,7 +57,14 @@ SUBMIT_BODY: dict[str, Any] = {
             "required": False,
             "schema": {"type": "string", "pattern": r"^wait(=\d+)?$"},
             "description": "wait=N: answer with the finished job when it ends within N (0..60) seconds",
-        }
+        },
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": r"^[ -~]{1,255}$"},
+            "description": "a name of yours for this request, kept for 24 hours: repeating it makes no second job",
+        },
     ],
 }
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.changes import Changes
+from api.idempotency import InFlight
 from api.keys import Keys
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
@@ -33,6 +34,7 @@ class State:
     changes: Changes
     large_blobs: LargeBlobs | None
     keys: Keys
+    in_flight: InFlight = field(default_factory=InFlight)
     _offers: dict[str, Offer] = field(default_factory=dict)
     _offers_at: float = -OFFERS_CACHE_S
 

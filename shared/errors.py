@@ -19,7 +19,9 @@
     |  |- RouteNotFound           404 route_not_found
     |  |- MethodNotAllowed        405 method_not_allowed
     |  |- NotAcceptable           406 not_acceptable
-    |  `- JobFinished             409 job_finished
+    |  |- JobFinished             409 job_finished
+    |  |- IdempotencyInFlight     409 idempotency_in_flight  (the same request again, shortly)
+    |  `- IdempotencyMismatch     422 idempotency_mismatch
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
     |  |- RateLimited             429 rate_limited
     |  |- QuotaExceeded           429 quota_exceeded
@@ -77,6 +79,8 @@ __all__ = [
     "FieldError",
     "Forbidden",
     "HeaderTooLarge",
+    "IdempotencyInFlight",
+    "IdempotencyMismatch",
     "ImageTooLarge",
     "InferenceFailed",
     "Internal",
@@ -225,6 +229,18 @@ class JobFinished(BadRequest):
     """The job has ended, so it cannot be changed any more."""
 
     code, title, http_status = "job_finished", "The job has already ended", 409
+
+
+class IdempotencyInFlight(BadRequest):
+    """An earlier request with the same `Idempotency-Key` is still being taken in."""
+
+    code, title, http_status, retryable = "idempotency_in_flight", "The first request is still under way", 409, True
+
+
+class IdempotencyMismatch(BadRequest):
+    """The `Idempotency-Key` was used before, for another job."""
+
+    code, title, http_status = "idempotency_mismatch", "The key belongs to another request", 422
 
 
 class Overloaded(SpotterError):

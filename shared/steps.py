@@ -10,12 +10,13 @@ may write; a worker that was silent for longer than its lease writes nothing.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import JobNotFound, Poison, QueueFull, QuotaExceeded, RateLimited, SpotterError
+from shared.errors import IdempotencyMismatch, JobNotFound, Poison, QueueFull, QuotaExceeded, RateLimited, SpotterError
 from shared.keys import UNLIMITED, Limits
 from shared.reports import Description, WorkerReport
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
@@ -25,6 +26,7 @@ from shared.views import read_source
 MOST_TOKENS = 64
 """Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
 DELIVERIES_KEPT_S = 7 * 86_400
+KEYS_KEPT_S = 86_400
 
 AGE_BOOST_MS: dict[Priority, int] = {"high": 600_000, "normal": 0, "low": -600_000}
 """A job is queued as if it had come this much earlier: high overtakes ten minutes of normal work, and no more, so that
@@ -55,10 +57,22 @@ class DueDelivery:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job was taken in: `tokens` to publish now, and how many more its owner may send at once (None: any number)."""
+    """A job was taken in: `tokens` to publish now, and how many more its owner may send at once (None: any number).
+
+    `earlier`: nothing was taken in; this is the job that the same `Idempotent` made before.
+    """
 
     tokens: int
     left: int | None = None
+    earlier: str | None = None
+
+
+@dataclass(frozen=True)
+class Idempotent:
+    """A client's own name for a request, unique for its owner, and what tells the same request from another."""
+
+    key: str
+    fingerprint: str
 
 
 def accept(
@@ -68,12 +82,14 @@ def accept(
     queue_limit: int,
     blobs: Mapping[str, bytes] | None = None,
     limits: Limits = UNLIMITED,
+    idempotent: Idempotent | None = None,
 ) -> Call[Accepted]:
-    """Take a job in, with the bytes of its uploads, or nothing of it.
+    """Take a job in, with the bytes of its uploads, or nothing of it; under one idempotency key only once.
 
     Raises (when run):
         RateLimited, QuotaExceeded: its owner is at one of the `limits`.
         QueueFull: `queue_limit` pictures of this model are waiting already.
+        IdempotencyMismatch: the key was used for another request.
         JobNotFound: the id is that of another owner's job.
     """
     blobs = blobs or {}
@@ -82,7 +98,11 @@ def accept(
     pairs = [part for blob, data in blobs.items() for part in (blob, data)]
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
-    def read(reply: list[int]) -> Accepted:
+    same = (_digest(idempotent.key), idempotent.fingerprint, KEYS_KEPT_S) if idempotent else ("", "", 0)
+
+    def read(reply: list[Any]) -> Accepted:
+        if reply[0] == -6:
+            return Accepted(0, earlier=reply[1].decode())
         if reply[0] < 0:
             raise _refusal(spec, limits, *reply)
         return Accepted(reply[1], reply[2] if reply[2] >= 0 else None)
@@ -92,7 +112,7 @@ def accept(
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
             queue_limit, hook, MOST_TOKENS, spec.owner, limits.rate, limits.burst, limits.open_jobs, limits.waiting,
-            len(blobs), blob_ttl_s(spec), *pairs, *texts,
+            *same, len(blobs), blob_ttl_s(spec), *pairs, *texts,
         ),
         read,
     )  # fmt: skip
@@ -110,7 +130,14 @@ def _refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> Spotte
         return QuotaExceeded(f"{number} of your jobs are open already; wait for their ends.", retry_after_s=5)
     if why == -4:
         return QuotaExceeded(f"{number} of your pictures are waiting already; send more later.", retry_after_s=5)
+    if why == -7:
+        return IdempotencyMismatch("Choose another Idempotency-Key for another job, or repeat the first one's body.")
     return JobNotFound(f"There is no job {spec.id}, or its results are no longer kept.")
+
+
+def _digest(key: str) -> str:
+    """Whatever a client calls its request, the name in the store is short and plain."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def claim(model: str, most: int, lease_s: float, *, first: bool = True) -> Call[list[Claim]]:

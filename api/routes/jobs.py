@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from api.answers import etag, job_answer
 from api.bodies import Allowed, Submission, read_submission
+from api.idempotency import HEADER, fingerprint, read_key
 from api.keys import Caller
 from api.listing import CURSOR, Filter, find
 from api.openapi import JOB_ANSWERS, SUBMIT_BODY
@@ -21,7 +23,7 @@ from shared import observe
 from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
 from shared.ids import job_id
 from shared.schema import JobSpec, JobView, Status
-from shared.steps import Accepted, accept, cancel
+from shared.steps import Accepted, Idempotent, accept, cancel
 from shared.store import Call
 from shared.views import Snapshot, shown
 
@@ -46,22 +48,21 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """
     wait_s = _preferred_wait(request.headers.get("prefer", ""))
-    settings = state.settings
-    allowed = Allowed(caller.owner, settings.max_pictures, settings.max_image_bytes)
-    submission = await read_submission(request, allowed)
-    spec = await _spec(state, caller, submission)
-    observe.job_id.set(spec.id)
-    inline = await _store_large(state, submission.uploads)
-    taking = accept(spec, submission.sources, queue_limit=settings.queue_limit, blobs=inline, limits=caller.limits)
-    headers = {"Location": f"{settings.base_url or ''}/jobs/{spec.id}"}
-    if wait_s is None:
-        headers |= await _take_in(state, caller, spec, taking)
-        return job_answer(await state.snapshot(spec.id, caller.owner), settings.base_url, 202, headers)
-    headers["Preference-Applied"] = f"wait={wait_s}"
-    with state.changes.watch(spec.id, only_final=True) as watch:
-        headers |= await _take_in(state, caller, spec, taking)
-        snapshot = await watch.until(lambda: state.snapshot(spec.id, caller.owner), _final, wait_s, new=True)
-    return job_answer(snapshot, settings.base_url, 200 if snapshot.final else 202, headers)
+    key = read_key(request.headers.get(HEADER))
+    with ExitStack() as taking_in:
+        taking_in.enter_context(state.in_flight.holding(caller.owner, key))
+        spec, taking = await _read(request, state, caller, key)
+        if wait_s is None:
+            taken = await _take_in(state, spec, taking)
+            return await _submitted(state, caller, spec, taken)
+        with state.changes.watch(spec.id, only_final=True) as watch:
+            taken = await _take_in(state, spec, taking)
+            taking_in.close()
+            if taken.earlier is None:
+                snapshot = await watch.until(lambda: state.snapshot(spec.id, caller.owner), _final, wait_s, new=True)
+                return await _submitted(state, caller, spec, taken, snapshot, wait_s)
+    snapshot = await _ended(state, caller, taken.earlier, wait_s)
+    return await _submitted(state, caller, spec, taken, snapshot, wait_s)
 
 
 @router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS)
@@ -118,14 +119,54 @@ async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
 
 
-async def _take_in(state: State, caller: Caller, spec: JobSpec, taking: Call[Accepted]) -> dict[str, str]:
-    """Run the accept and publish its tokens; the headers that tell how many jobs the caller may send now."""
+async def _read(request: Request, state: State, caller: Caller, key: str | None) -> tuple[JobSpec, Call[Accepted]]:
+    """The job that a request asks for, and the step that takes it in."""
+    settings = state.settings
+    allowed = Allowed(caller.owner, settings.max_pictures, settings.max_image_bytes)
+    submission = await read_submission(request, allowed)
+    spec = await _spec(state, caller, submission)
+    observe.job_id.set(spec.id)
+    inline = await _store_large(state, submission.uploads)
+    return spec, accept(
+        spec,
+        submission.sources,
+        queue_limit=settings.queue_limit,
+        blobs=inline,
+        limits=caller.limits,
+        idempotent=Idempotent(key, fingerprint(submission)) if key else None,
+    )
+
+
+async def _take_in(state: State, spec: JobSpec, taking: Call[Accepted]) -> Accepted:
+    """Run the accept and publish its tokens."""
     taken = await state.store.run(taking)
     state.waker.wake_detect(spec.model, taken.tokens)
-    if taken.left is None:
-        return {}
-    limits = caller.limits
-    return limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
+    return taken
+
+
+async def _ended(state: State, caller: Caller, job: str, wait_s: int) -> Snapshot:
+    """A job once it is final, or as it is after `wait_s`."""
+    with state.changes.watch(job, only_final=True) as watch:
+        return await watch.until(lambda: state.snapshot(job, caller.owner), _final, wait_s)
+
+
+async def _submitted(
+    state: State, caller: Caller, spec: JobSpec, taken: Accepted, snapshot: Snapshot | None = None,
+    wait_s: int | None = None,
+) -> Response:  # fmt: skip
+    """The answer to a submission: the new job, or the one that its key made before."""
+    job = taken.earlier or spec.id
+    if snapshot is None:
+        snapshot = await state.snapshot(job, caller.owner)
+    headers = {"Location": f"{state.settings.base_url or ''}/jobs/{job}"}
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    if taken.earlier:
+        headers["Idempotent-Replayed"] = "true"
+    if taken.left is not None:
+        limits = caller.limits
+        headers |= limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
+    return job_answer(snapshot, state.settings.base_url, 200 if wait_s is not None and snapshot.final else 202, headers)
 
 
 async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:

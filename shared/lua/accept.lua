@@ -1,15 +1,24 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
+--       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,
 --       number of blobs, blob ttl s, then blob names and bytes in turn, then one source per picture.
 -- Returns {created ms, tokens to publish, jobs left in the burst or -1}, or why not: {-1, waiting} the queue is full,
 -- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken
--- by another owner. Accepting the same id again changes nothing.
+-- by another owner, {-6, id} the key made that job before, {-7} it made another one. Accepting the same id again changes
+-- nothing.
 local id, model, total, owner = ARGV[2], ARGV[4], tonumber(ARGV[5]), ARGV[12]
 local key, theirs = job_key(id), owner_key(owner)
 local before = redis.call('HMGET', key, 'created', 'owner')
 if before[1] then
   if (before[2] or DEFAULT_OWNER) ~= owner then return { -5 } end
   return { tonumber(before[1]), 0, -1 }
+end
+
+local named = ARGV[17] ~= '' and idempotency_key(owner, ARGV[17])
+local earlier = named and redis.call('HMGET', named, 'of', 'job')
+if earlier and earlier[1] then
+  if earlier[1] ~= ARGV[18] then return { -7 } end
+  return { -6, earlier[2] }
 end
 
 -- A token bucket: `burst` jobs at once, refilled at `rate`. What is refused further down has cost its token, too.
@@ -31,11 +40,15 @@ end
 local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
 if waiting + total > tonumber(ARGV[9]) then return { -1, waiting } end
 
-local blobs, ttl = tonumber(ARGV[17]), tonumber(ARGV[18])
-local at = 19
+local blobs, ttl = tonumber(ARGV[20]), tonumber(ARGV[21])
+local at = 22
 for _ = 1, blobs do
   redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', ttl)
   at = at + 2
+end
+if named then
+  redis.call('HSET', named, 'of', ARGV[18], 'job', id)
+  redis.call('EXPIRE', named, ARGV[19])
 end
 local score, deadline = NOW - tonumber(ARGV[6]), NOW + tonumber(ARGV[7]) * 1000
 redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score', score, 'created', NOW,

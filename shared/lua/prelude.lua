@@ -12,6 +12,7 @@ local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end
 local function hook_key(hook) return P .. 'hook:' .. hook end
 local function blob_key(blob) return P .. 'blob:' .. blob end
+local function idempotency_key(owner, digest) return P .. 'idem:' .. owner .. ':' .. digest end
 
 -- Owners: whose a job is. Jobs of the default one carry no name. A queue is that of one owner for one model; lists of
 -- jobs are by owner as well, and so are the counts that quotas look at (waiting: pictures; open: jobs not ended).
