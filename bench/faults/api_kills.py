@@ -1,7 +1,7 @@
 """API kills: SIGKILL of the API at random moments while clients post with idempotency keys and try again until a 202.
 
-A client whose connection broke cannot know whether it was heard; it sends the same key again. Afterwards the list of all
-jobs is read: each key must be there exactly once, under the id that was answered.
+A client whose connection broke cannot know whether it was heard; it sends the same key again. Afterwards the list of
+all jobs is read: each key must be there exactly once, under the id that was answered.
 """
 
 from __future__ import annotations

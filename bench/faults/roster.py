@@ -8,6 +8,7 @@ from __future__ import annotations
 SCENARIOS: dict[str, str] = {
     "worker_kills": "Worker kills",
     "valkey_kills": "Valkey kills",
+    "api_kills": "API kills",
     "frozen_worker": "Frozen worker",
     "webhooks": "Webhooks",
     "rolling_restarts": "Rolling restarts",
