@@ -23,10 +23,11 @@ from bench.processes import resident_mb
 from shared import manifest
 from shared.schema import Options
 from shared.settings import load
+from worker import hardware
 from worker.engine import Engine
 from worker.image import Decoder, Frames, Placement, fit_to
 from worker.loading import batcher as worker_batcher
-from worker.plan import Asked
+from worker.plan import Asked, concurrency
 from worker.select import select
 
 WARM_UP = 40
@@ -47,7 +48,8 @@ class Bare:
         self.described, path = manifest.read(models, model)
         asked = Asked(settings.infer_threads, lanes or settings.lanes, settings.max_batch, settings.device_id)
         self.engine = Engine.load(path, self.described, provider, precision, asked)
-        self.threads = settings.concurrency
+        gpu = self.engine.plan.gpu
+        self.threads = concurrency(settings.concurrency, hardware.cores(), gpu)
         self.engine.warm_up(self.engine.plan.max_batch)
         self._decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
         self._options = Options()

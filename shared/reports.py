@@ -86,7 +86,10 @@ class Description(Strict):
 
 
 class WorkerReport(Strict):
-    """What a live worker announces every few seconds: itself, its models, and how it is getting on."""
+    """What a live worker announces every few seconds: itself, its models, and how it is getting on.
+
+    `concurrency`: pictures that it prepares side by side; 0: not said.
+    """
 
     worker: str
     host: str
@@ -94,6 +97,7 @@ class WorkerReport(Strict):
     started_ms: int
     progress_ms: int
     busy: int
+    concurrency: int = 0
     models: tuple[ServedModel, ...]
     stages: dict[str, Any] = Field(default_factory=dict)
 

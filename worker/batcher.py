@@ -66,15 +66,19 @@ class Batcher:
         max_batch: frames in one run, at most.
         capacity: frames that may wait; `submit` refuses more at once, since its callers are a bounded pool that
             waits for results anyway.
-        lanes: runs that may go on side by side. A free lane takes its share of the waiting frames, one `lanes`th.
+        lanes: runs that may go on side by side. A free lane takes its share of the waiting frames.
         alone: a run on the whole device, for a frame that finds it idle and has no company; no lane starts meanwhile.
+        divided: lanes are parts of the device, and share out what waits; else each run has all of it, and takes all.
     """
 
-    def __init__(self, run: Run, max_batch: int, capacity: int, lanes: int = 1, alone: Run | None = None) -> None:
+    def __init__(
+        self, run: Run, max_batch: int, capacity: int, lanes: int = 1, alone: Run | None = None, *, divided: bool = True
+    ) -> None:
         if max_batch < 1 or capacity < 1 or lanes < 1:
             raise ValueError("max_batch, capacity and lanes must be at least 1")
         self._run, self._alone = run, alone
-        self._max_batch, self._capacity, self._lanes = max_batch, capacity, lanes
+        self._max_batch, self._capacity = max_batch, capacity
+        self._shares = lanes if divided else 1
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -172,7 +176,7 @@ class Batcher:
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: not self._whole and (self._waiting or self._closed))
-                share = min(self._max_batch, -(-len(self._waiting) // self._lanes))
+                share = min(self._max_batch, -(-len(self._waiting) // self._shares))
                 batch: list[_Waiting] = []
                 while self._waiting and len(batch) < share:
                     item = self._waiting.popleft()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from shared.errors import InferenceFailed, StartupError
 from shared.manifest import Manifest
 from worker import hardware
+from worker.nvidia import engine_folder
 from worker.output import Output
-from worker.plan import ONE_BY_ONE, Asked, Plan, plan
-from worker.providers import Choice, Precision, Provider, Share, choices
+from worker.pieces import Pieces
+from worker.plan import ONE_BY_ONE, Asked, Plan, Share, plan
+from worker.providers import Choice, Precision, Provider, choices
 
 WARM_UP_S = 60.0
 """For the threads of a warm-up to come together."""
@@ -67,7 +70,10 @@ class Engine:
         self.provider = choice.name
         self.precision: Precision = choice.precision
         self.plan = plan
-        self._whole, self._lanes = whole, lanes
+        self._whole_run: Callable[[Frames], Output] = partial(self._run, whole)
+        self._lane_run: Callable[[Frames], Output] = partial(self._run, lanes)
+        if plan.gpu:
+            self._whole_run = self._lane_run = Pieces(self._whole_run, plan.sizes)
         self._names = [out.name for out in whole.get_outputs()]
 
     @classmethod
@@ -109,10 +115,18 @@ class Engine:
     def _open(cls, file: Path, manifest: Manifest, choice: Choice, asked: Asked) -> Engine:
         how = plan(asked, hardware.cores(), file.stat().st_size, choice.provider.gpu)
         how = replace(how, max_batch=manifest.batch(how.max_batch))
-        whole = lanes = _session(file, choice, Share(how.threads, 1, asked.device_id))
+        share = Share(
+            threads=how.threads,
+            device_id=asked.device_id,
+            memory_bytes=asked.memory_bytes,
+            max_batch=how.max_batch,
+            frame=(manifest.frame.width, manifest.frame.height),
+            cache=asked.cache and engine_folder(asked.cache, manifest.name, manifest.version, manifest.sha256),
+        )
+        whole = lanes = _session(file, choice, share)
         _check_signature(whole, manifest)
-        if how.lanes > 1:
-            lanes = _session(file, choice, Share(how.lanes * how.lane_threads, how.lanes, asked.device_id))
+        if how.divided:
+            lanes = _session(file, choice, replace(share, threads=how.lanes * how.lane_threads, streams=how.lanes))
         return cls(whole, lanes, manifest, choice, how)
 
     def warm_up(self, max_batch: int) -> None:
@@ -125,7 +139,7 @@ class Engine:
         frame = self.manifest.frame
         noise = np.random.default_rng(0).integers(0, 256, (max_batch, frame.height, frame.width, 3), np.uint8)
         frames: Frames = noise if self.manifest.interpolation == "linear" else noise.astype(np.float32)
-        self._try(self.run, frames, 1 if self.plan.lanes > 1 else max_batch)
+        self._try(self.run, frames, 1 if self.plan.divided else max_batch)
         if self.plan.lanes > 1:
             with ThreadPoolExecutor(self.plan.lanes) as pool:
                 together = threading.Barrier(self.plan.lanes)  # a lane that is done early must not take another's turn
@@ -137,7 +151,7 @@ class Engine:
                 list(pool.map(lane, range(self.plan.lanes)))
 
     def _try(self, run: Callable[[Frames], Output], frames: Frames, max_batch: int) -> None:
-        for size in range(1, max_batch + 1):
+        for size in (one for one in self.plan.sizes if one <= max_batch):
             try:
                 output = run(frames[:size])
             except InferenceFailed as error:
@@ -152,11 +166,11 @@ class Engine:
         Raises:
             InferenceFailed: the run failed, or did not answer N pictures.
         """
-        return self._run(self._whole, frames)
+        return self._whole_run(frames)
 
     def run_in_lane(self, frames: Frames, /) -> Output:
         """The same on one lane's share of the device. Raises InferenceFailed."""
-        return self._run(self._lanes, frames)
+        return self._lane_run(frames)
 
     def _run(self, session: Session, frames: Frames) -> Output:
         try:
@@ -172,11 +186,14 @@ class Engine:
 
 def _session(file: Path, choice: Choice, share: Share) -> Session:
     chosen = choice.provider
+    beside = [(chosen.beside[0], chosen.beside[1](share))] if chosen.beside else []
     try:
+        if share.cache is not None:
+            share.cache.mkdir(parents=True, exist_ok=True)
         session = onnxruntime.InferenceSession(
             str(file),
             _session_options(share, chosen),
-            providers=[(chosen.ep, chosen.options[choice.precision](share))],
+            providers=[(chosen.ep, chosen.options[choice.precision](share)), *beside],
         )
     except Exception as error:  # ONNX Runtime raises its own classes, which share no root but this
         raise UnfitError(f"{file} cannot be loaded on {choice.name} ({choice.precision}): {error}") from error

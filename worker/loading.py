@@ -110,5 +110,5 @@ class Loader:
 def batcher(engine: Engine, capacity: int) -> Batcher:
     """In front of a loaded model, as its plan says. `capacity`: frames that may wait."""
     how = engine.plan
-    alone = engine.run if how.lanes > 1 else None
-    return Batcher(engine.run_in_lane, how.max_batch, capacity, how.lanes, alone)
+    alone = engine.run if how.divided else None
+    return Batcher(engine.run_in_lane, how.max_batch, capacity, how.lanes, alone, divided=how.divided)

@@ -5,6 +5,7 @@ Run as `python -m worker.main`. Exit codes: 0 after SIGTERM or SIGINT; 78 (EX_CO
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -36,8 +37,9 @@ from worker.image import Decoder
 from worker.leases import Leases
 from worker.loading import Loader
 from worker.models import Models
-from worker.plan import Asked
+from worker.plan import Asked, concurrency
 from worker.presence import Presence, bury
+from worker.providers import computes_on_gpu
 from worker.quarantine import Confinement, Quarantine
 from worker.reload import Reload
 from worker.sources import S3Access, Sources
@@ -45,6 +47,8 @@ from worker.subscriptions import Subscriptions
 from worker.tasks import register
 from worker.watchdog import Steps, Watchdog
 from worker.webhooks import secret_keys
+
+logger = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 
@@ -107,7 +111,9 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     subscriptions = Subscriptions(celery, [DELIVER_QUEUE] if deliveries else [])
     subscriptions.want(models.references)
     bury(store)
-    presence = Presence(name, store, models, leases, stages)
+    side_by_side = _concurrency(settings)
+    logger.info("worker ready", extra={"cores": cores(), "concurrency": side_by_side, "chunk": settings.chunk})
+    presence = Presence(name, store, models, leases, stages, side_by_side)
     presence.start()
     stack.callback(presence.stop)
     reload = Reload(
@@ -120,7 +126,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     watchdog = Watchdog(lambda: models.batchers, steps, hang_s=settings.hang_s)
     watchdog.start()
     stack.callback(watchdog.stop)
-    return _consume(subscriptions, settings.concurrency, detector, name)
+    return _consume(subscriptions, side_by_side, detector, name)
 
 
 def _models(settings: Settings) -> Models:
@@ -128,8 +134,15 @@ def _models(settings: Settings) -> Models:
     loader = Loader(
         provider=settings.provider,
         precision=settings.precision,
-        asked=Asked(settings.infer_threads, settings.lanes, settings.max_batch, settings.device_id),
-        capacity=settings.concurrency * settings.chunk,
+        asked=Asked(
+            threads=settings.infer_threads,
+            lanes=settings.lanes,
+            max_batch=settings.max_batch,
+            device_id=settings.device_id,
+            memory_bytes=settings.gpu_memory_bytes,
+            cache=Path(settings.engine_cache).expanduser() if settings.provider == "tensorrt" else None,
+        ),
+        capacity=_concurrency(settings) * settings.chunk,
     )
     return Models(
         Path(settings.models_dir),
@@ -138,6 +151,10 @@ def _models(settings: Settings) -> Models:
         discover=not settings.models,
         grace_s=settings.retire_s,
     )
+
+
+def _concurrency(settings: Settings) -> int:
+    return concurrency(settings.concurrency, cores(), computes_on_gpu(settings.provider))
 
 
 def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBlobs | None) -> Sources:
@@ -152,7 +169,7 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBl
 def _quarantine(settings: Settings, decoder: Decoder) -> Quarantine:
     confinement = Confinement(settings.max_image_pixels, settings.decode_memory_bytes, settings.decode_timeout_s)
     # More children than cores decode no faster; one more, so that one that hangs costs little.
-    return Quarantine(confinement, decoder.budget, min(settings.concurrency, cores() + 1))
+    return Quarantine(confinement, decoder.budget, min(_concurrency(settings), cores() + 1))
 
 
 def _limits(settings: Settings) -> Limits:
@@ -184,7 +201,7 @@ def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Wake
     )
 
 
-def _consume(subscriptions: Subscriptions, concurrency: int, detector: Detector, name: str) -> int:
+def _consume(subscriptions: Subscriptions, side_by_side: int, detector: Detector, name: str) -> int:
     """Take tokens until SIGTERM or SIGINT; then finish what runs and give the rest back to the broker."""
     # Celery warns of root because of pickled messages; this app takes JSON alone.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -193,7 +210,7 @@ def _consume(subscriptions: Subscriptions, concurrency: int, detector: Detector,
     worker = subscriptions.worker(
         hostname=name,
         pool="threads",  # a CUDA context does not survive fork; threads share one model and one batcher
-        concurrency=concurrency,
+        concurrency=side_by_side,
         without_mingle=True,
         without_gossip=True,
         without_heartbeat=True,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,3 +33,17 @@ class Output:
     def picture(self, index: int) -> Output:
         """One picture's part of a batch, as views."""
         return Output(self.boxes[index], self.scores[index], None if self.labels is None else self.labels[index])
+
+    def first(self, count: int) -> Output:
+        """The first pictures of a batch, as views."""
+        return Output(self.boxes[:count], self.scores[:count], None if self.labels is None else self.labels[:count])
+
+
+def joined(parts: Sequence[Output]) -> Output:
+    """Batches, one after the other; each picture must have equally many boxes."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Output(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(labels) if labels else None,
+    )

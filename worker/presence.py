@@ -52,8 +52,11 @@ def _runs(pid: int) -> bool:
 class Presence:
     """Announces until stopped, then withdraws."""
 
-    def __init__(self, name: str, store: JobStore, models: Models, leases: Leases, stages: Stages) -> None:
+    def __init__(
+        self, name: str, store: JobStore, models: Models, leases: Leases, stages: Stages, concurrency: int
+    ) -> None:
         self.name = name
+        self._concurrency = concurrency
         self._store, self._models, self._leases, self._stages = store, models, leases, stages
         self._started_ms = int(time.time() * 1000)
         self._told: dict[str, Description] = {}
@@ -99,6 +102,7 @@ class Presence:
             started_ms=self._started_ms,
             progress_ms=int(self._leases.progress_at * 1000),
             busy=self._leases.busy,
+            concurrency=self._concurrency,
             models=offer.models,
             stages=self._stages.snapshot(),
         )

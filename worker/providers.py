@@ -5,33 +5,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import onnxruntime
 
 from shared.errors import StartupError
 from shared.manifest import Manifest
-from worker import hardware
+from worker import hardware, nvidia
+from worker.plan import Share
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 Options: TypeAlias = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one session may use.
-
-    Attributes:
-        threads: of all its runs together, on a CPU.
-        streams: runs side by side.
-        device_id: which GPU.
-    """
-
-    threads: int
-    streams: int = 1
-    device_id: int = 0
 
 
 KEEPS_BF16 = frozenset({"darknet"})
@@ -53,6 +40,8 @@ class Provider:
         spare: under `auto`, a model that this provider cannot run goes to the next one: same device, same results,
             only slower. So never CUDA: a service without its GPU must not start.
         gpu: it computes beside the CPU.
+        beside: a second provider that takes what this one leaves, and its options.
+        by_name: `auto` leaves it alone: its first start builds for minutes.
     """
 
     ep: str
@@ -63,6 +52,8 @@ class Provider:
     whole_graph: bool
     spare: bool = False
     gpu: bool = False
+    beside: tuple[str, Callable[[Share], Options]] | None = None
+    by_name: bool = False
 
 
 def _compiled_in(ep: str) -> bool:
@@ -87,11 +78,6 @@ def _openvino(hint: Callable[[], str]) -> Callable[[Share], Options]:
     return options
 
 
-def _cuda(share: Share) -> Options:
-    """Full fp32 (no TF32); a quick choice of convolution kernels, since every batch size would be searched anew."""
-    return {"device_id": str(share.device_id), "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-
-
 def _none(share: Share) -> Options:
     return {}
 
@@ -101,10 +87,21 @@ PROVIDERS: dict[str, Provider] = {
         ep="CUDAExecutionProvider",
         available=lambda: _compiled_in("CUDAExecutionProvider") and hardware.cuda_devices() > 0,
         fastest=lambda: ("fp16",),
-        options={"fp32": _cuda, "fp16": _cuda},
+        options={"fp32": nvidia.cuda, "fp16": nvidia.cuda},
         files=frozenset({"fp16"}),
         whole_graph=False,
         gpu=True,
+    ),
+    "tensorrt": Provider(
+        ep="TensorrtExecutionProvider",
+        available=lambda: _compiled_in("TensorrtExecutionProvider") and nvidia.has_tensorrt(),
+        fastest=lambda: ("fp16",),
+        options={"fp32": partial(nvidia.tensorrt, fp16=False), "fp16": partial(nvidia.tensorrt, fp16=True)},
+        files=frozenset({"fp16"}),
+        whole_graph=False,
+        gpu=True,
+        beside=("CUDAExecutionProvider", nvidia.cuda),
+        by_name=True,
     ),
     "openvino": Provider(
         ep="OpenVINOExecutionProvider",
@@ -163,7 +160,7 @@ def choices(provider: str, precision: str, manifest: Manifest, trial: bool = Fal
         raise StartupError(f"{manifest.name} cannot run on {provider}, which crashes on models like it: use auto.")
     if provider != "auto":
         return [Choice(provider, _precision(_named(provider), provider, precision, manifest, trial))]
-    fit = {name: one for name, one in PROVIDERS.items() if one.available() and name not in manifest.unfit}
+    fit = {name: one for name, one in _automatic() if name not in manifest.unfit}
     here = [name for name, one in fit.items() if not trial or precision in one.options]
     if not here:
         raise StartupError(f"No provider here runs {precision}.")
@@ -175,6 +172,16 @@ def choices(provider: str, precision: str, manifest: Manifest, trial: bool = Fal
         if not PROVIDERS[name].spare:
             break
     return found
+
+
+def computes_on_gpu(provider: str) -> bool:
+    """Whether models run on a GPU under this word of the settings, as far as that can be told before one is loaded."""
+    return any(one.gpu for _, one in _automatic()) if provider == "auto" else PROVIDERS[provider].gpu
+
+
+def _automatic() -> Iterator[tuple[str, Provider]]:
+    """What `auto` has here, best first."""
+    return ((name, one) for name, one in PROVIDERS.items() if not one.by_name and one.available())
 
 
 def _named(asked: str) -> Provider:

@@ -20,8 +20,8 @@ router = APIRouter(tags=["models"], dependencies=[READS])
 
 
 class Serving(BaseModel):
-    """One live worker's way of running one version: pictures in one model run at most, runs side by side (`lanes`), and
-    the threads of a run that has the CPU for itself.
+    """One live worker's way of running one version: pictures in one model run at most, runs side by side (`lanes`), the
+    threads of a run that has the CPU for itself, and pictures that the worker prepares side by side (`concurrency`).
     """
 
     worker: str
@@ -31,6 +31,7 @@ class Serving(BaseModel):
     max_batch: int
     lanes: int
     threads: int
+    concurrency: int
 
 
 class VersionView(BaseModel):
@@ -147,7 +148,7 @@ def _serving(name: str, live: Iterable[WorkerReport]) -> Iterator[Serving]:
     for report in live:
         for model in report.models:
             for one in model.loaded if model.name == name else ():
-                yield Serving(worker=report.worker, **one.model_dump())
+                yield Serving(worker=report.worker, concurrency=report.concurrency, **one.model_dump())
 
 
 def _refused(name: str, live: Iterable[WorkerReport]) -> Iterator[Refused]:

@@ -19,8 +19,8 @@ from shared.manifest import Manifest
 from tests.worker.tiny_onnx import SIDE, brightness, manifest
 from worker import hardware
 from worker.engine import Engine
-from worker.plan import Asked, Plan
-from worker.providers import PROVIDERS, Share
+from worker.plan import Asked, Plan, Share
+from worker.providers import PROVIDERS
 
 needs_openvino = pytest.mark.skipif(
     not PROVIDERS["openvino"].available(), reason="this ONNX Runtime has no OpenVINO provider"

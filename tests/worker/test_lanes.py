@@ -187,3 +187,16 @@ def test_laws_of_any_division(lanes: int, max_batch: int, alone: bool, bursts: l
     assert batcher.close(WAIT_S)
     assert sorted(seen) == list(range(first))
     assert broken == []
+
+
+def test_batches_in_flight_on_an_undivided_device_take_all_that_waits() -> None:
+    device = Device()
+    batcher = Batcher(device, max_batch=4, capacity=100, lanes=2, divided=False)
+    for value in (1, 2):
+        batcher.submit(frame(value))
+        assert device.started.acquire(timeout=WAIT_S)
+    futures = [batcher.submit(frame(value)) for value in range(3, 9)]
+    device.open()
+    assert [one.result(WAIT_S).output.scores.item() for one in futures] == list(range(3, 9))
+    assert device.batches == [[1], [2], [3, 4, 5, 6], [7, 8]]
+    assert batcher.close(WAIT_S)

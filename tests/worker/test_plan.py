@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.plan import LARGE_BYTES, Asked, Plan, lanes_of, plan
+from worker.plan import LARGE_BYTES, Asked, Plan, concurrency, lanes_of, plan
 
 AUTO = Asked(lanes=0)
 SMALL = 35_000_000
@@ -37,3 +37,9 @@ def test_lanes_never_take_more_threads_than_there_are_nor_leave_many_idle(thread
     lanes = lanes_of(threads)
     assert 1 <= lanes <= threads
     assert threads - lanes * (threads // lanes) <= min(3, threads // 3)
+
+
+@pytest.mark.parametrize(("cores", "pictures"), [(1, 8), (2, 8), (4, 16), (16, 64), (64, 64)])
+def test_pictures_side_by_side(cores: int, pictures: int) -> None:
+    assert concurrency(0, cores, gpu=False) == pictures
+    assert concurrency(3, cores, gpu=False) == 3

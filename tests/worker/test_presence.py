@@ -46,7 +46,7 @@ class Counting(JobStore):
 
 
 def test_a_worker_announces_itself_and_withdraws(store: JobStore, models: Models) -> None:
-    presence = Presence("w1", store, models, Leases(store, 30), Stages())
+    presence = Presence("w1", store, models, Leases(store, 30), Stages(), 8)
     presence.start()
     until(lambda: [report.worker for report in store.run(workers())] == ["w1"])
     assert store.run(workers())[0].models == models.offer().models
@@ -57,7 +57,7 @@ def test_a_worker_announces_itself_and_withdraws(store: JobStore, models: Models
 def test_a_store_that_is_away_at_the_start_is_waited_for(redis_url: str, models: Models) -> None:
     with connect(f"redis://127.0.0.1:{free_port()}/0", "test") as nobody, connect(redis_url, "test") as client:
         store = JobStore(nobody)
-        presence = Presence("w1", store, models, Leases(store, 30), Stages())
+        presence = Presence("w1", store, models, Leases(store, 30), Stages(), 8)
         presence.start()
         store._scripts = JobStore(client)._scripts  # as if the server had come up
         until(lambda: bool(JobStore(client).run(workers())))
@@ -68,7 +68,7 @@ def test_a_change_is_announced_at_once_and_a_description_once(redis_url: str, mo
     with connect(redis_url, "test") as client:
         store = Counting(client)
         store.sizes = []
-        presence = Presence("w1", store, models, Leases(store, 30), Stages())
+        presence = Presence("w1", store, models, Leases(store, 30), Stages(), 8)
         presence.start()
         until(lambda: len(store.sizes) == 1)
         put(tmp_path, "m", "2", "b" * 64)

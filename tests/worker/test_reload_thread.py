@@ -48,7 +48,7 @@ class Bench:
         self.folder, self.store, self.queues = folder, store, Queues()
         self.models = Models(folder, FakeLoad(), required=("m",), discover=True, grace_s=0)
         self.models.load_all()
-        self.presence = Told("w1", store, self.models, Leases(store, 30), Stages())
+        self.presence = Told("w1", store, self.models, Leases(store, 30), Stages(), 8)
         self.reload = Reload(self.models, store, self.queues, self.presence, every_s=0.01, close_s=5)  # type: ignore[arg-type]
 
     def announce(self) -> None:
