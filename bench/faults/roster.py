@@ -13,5 +13,6 @@ SCENARIOS: dict[str, str] = {
     "webhooks": "Webhooks",
     "rolling_restarts": "Rolling restarts",
     "poison": "Poison pictures",
+    "addresses": "Addresses",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""
