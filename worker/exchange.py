@@ -26,6 +26,7 @@ T = TypeVar("T")
 USER_AGENT = f"spotter/{version('spotter-detect')}"
 HEADER_BYTES = 65_536
 """A response head (status line, headers, and all 1xx answers before it) above about this is refused."""
+HTTP_VERSIONS = (b"1.0", b"1.1")
 READ_BYTES = 65_536
 WRITE_BYTES = 16_384
 DRAIN_BYTES, DRAIN_S = 4096, 1.0
@@ -110,6 +111,8 @@ class Exchange:
                 if received >= HEADER_BYTES:
                     raise FetchFailed("The server's response headers are too long.")
                 received += self._receive()
+        if event.http_version not in HTTP_VERSIONS:
+            raise FetchFailed("The server's answer is not HTTP/1.0 or HTTP/1.1.")
         self.status = event.status_code
         self._headers = list(event.headers)
 

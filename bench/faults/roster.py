@@ -14,5 +14,6 @@ SCENARIOS: dict[str, str] = {
     "rolling_restarts": "Rolling restarts",
     "poison": "Poison pictures",
     "addresses": "Addresses",
+    "hostile_servers": "Hostile servers",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""

@@ -129,6 +129,7 @@ FAILURES: dict[str, tuple[Handler, type[SourceError]]] = {
     ),
     "gzip transfer": (answer("HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked", b"abc"), FetchFailed),
     "redirect to nowhere": (answer("HTTP/1.1 302 Found\nContent-Length: 0"), FetchFailed),
+    "HTTP/9.9": (answer("HTTP/9.9 200 OK\nContent-Length: 3", b"abc"), FetchFailed),
     "switches protocols": (answer("HTTP/1.1 101 Switching\nUpgrade: h2c"), FetchFailed),
 }
 
