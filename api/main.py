@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
+from api.admission import Admission
 from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
 from api.keys import Door, Keys
@@ -30,6 +31,7 @@ from api.routes import admin, docs, jobs, models, ops, pictures, results
 from api.state import State
 from shared.blobs import large_blobs
 from shared.connection import connect, connect_async
+from shared.durability import durability, refuse_eviction
 from shared.errors import StartupError
 from shared.keys import Limits
 from shared.observe import start_logging
@@ -83,7 +85,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
     url = settings.redis_url.get_secret_value()
     client, blocking = connect_async(url, "api"), connect(url, "api-sweeper")
     celery = create_celery(settings.broker)
-    waker, changes = Waker(celery), Changes(client)
+    waker, changes, admission = Waker(celery), Changes(client), Admission(client, settings.store_full_at)
     sweeper = Sweeper(
         JobStore(blocking),
         celery,
@@ -94,14 +96,19 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
     )
     waker.start()
     changes.start()
+    admission.start()
     sweeper.start()
     try:
         store = AsyncJobStore(client)
-        yield State(settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)))
+        yield State(
+            settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)), admission,
+            partial(durability, client),
+        )  # fmt: skip
     finally:
         sweeper.stop()
         waker.stop()
         await changes.stop()
+        await admission.stop()
         await client.aclose()
         blocking.close()
         celery.close()
@@ -172,6 +179,8 @@ def main() -> None:
     try:
         settings = load()
         _door(settings).check(asked.host)
+        with connect(settings.redis_url.get_secret_value(), "api-start") as client:
+            refuse_eviction(client)
     except StartupError as error:
         sys.stderr.write(f"api: {error.detail}\n")
         sys.exit(EX_CONFIG)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.admission import Admission
 from api.changes import Changes
 from api.idempotency import InFlight
 from api.keys import Keys
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
+from shared.durability import Durability
 from shared.errors import JobNotFound, UnknownModel
 from shared.queue import Waker
 from shared.schema import INLINE_RESULTS
@@ -34,6 +37,8 @@ class State:
     changes: Changes
     large_blobs: LargeBlobs | None
     keys: Keys
+    admission: Admission
+    durability: Callable[[], Awaitable[Durability]]
     in_flight: InFlight = field(default_factory=InFlight)
     _offers: dict[str, Offer] = field(default_factory=dict)
     _offers_at: float = -OFFERS_CACHE_S

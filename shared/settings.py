@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         description="job store: redis://, rediss:// or sentinel://...?master=name",
     )
     broker_url: SecretStr | None = Field(None, description="Celery's broker, amqp:// for instance; empty: redis_url")
+    store_full_at: float = Field(
+        0.8, gt=0, le=1, description="share of the store's memory beyond which POST answers 503"
+    )
     queue_limit: int = Field(100_000, ge=1, description="waiting pictures per model; beyond it POST answers 503")
     max_pictures: int = Field(10_000, ge=1, le=10_000, description="pictures in one job")
     deadline_s: int = Field(21_600, ge=1, le=604_800, description="default: a job not finished by then expires")

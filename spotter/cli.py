@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,10 @@ def up(
     data: Annotated[Path, typer.Option(help="Folder for jobs and secrets.")] = Path("data"),
     models_dir: ModelsDir = Path("models"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    fsync: Annotated[
+        Literal["everysec", "always"],
+        typer.Option(envvar="SPOTTER_FSYNC", help="When the store's log reaches the disk: always is strict."),
+    ] = "everysec",
 ) -> None:
     """Run the whole service here until Ctrl-C: store, API and worker."""
     from spotter import address, stack
@@ -47,7 +51,7 @@ def up(
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     log = show.prefixed(sys.stdout, colour)
-    plan = stack.Plan(host, port, data, models_dir, workers)
+    plan = stack.Plan(host, port, data, models_dir, workers, fsync=fsync)
     with stack.prepared(plan, os.environ, log) as running, stopped_by_signals(running.supervisor):
         if not address.is_loopback(host):
             log("stack", f"{host} is reached by others, so keys are asked for: `spotter keys create` makes one")

@@ -36,6 +36,7 @@ class Plan:
         models_dir: the model repository, `<name>/<version>/model.onnx`.
         workers: worker processes, 1..64.
         maxmemory_bytes: beyond it the store refuses new jobs.
+        fsync: when the store's log reaches the disk, one of `valkey.FSYNC`.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +45,7 @@ class Plan:
     models_dir: Path = Path("models")
     workers: int = 1
     maxmemory_bytes: int = 1024**3
+    fsync: str = "everysec"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def stages(plan: Plan, folder: Path, port: int, environ: Mapping[str, str]) -> l
         if why := valkey.why_silent(given):
             raise StackError(f"The server at {valkey.shown(given)} (SPOTTER_REDIS_URL) does not answer: {why}.")
     else:
-        server, urls = valkey.server(folder, address.free_port(), plan.maxmemory_bytes, environ)
+        server, urls = valkey.server(folder, address.free_port(), plan.maxmemory_bytes, environ, plan.fsync)
         api_env["SPOTTER_REDIS_URL"], worker_env["SPOTTER_REDIS_URL"] = urls["api"], urls["worker"]
         datafolder.write_private(folder / "store.url", urls["api"] + "\n")
         first = [[server]]

@@ -21,6 +21,7 @@ from spotter.child import Process
 from spotter.errors import StackError
 
 PING_TIMEOUT_S = 1.0
+FSYNC = ("everysec", "always")
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -30,9 +31,10 @@ dir "{folder}"
 daemonize no
 logfile ""
 always-show-logo no
-# A reply means that the record is written, and at most about a second of it is lost when the machine loses power.
+# A reply means that the record is written. With everysec at most about a second of it is lost when the machine loses
+# power; with always nothing is.
 appendonly yes
-appendfsync everysec
+appendfsync {fsync}
 save ""
 # The log is written anew now and then; it holds pictures, which are compressed already.
 rdbcompression no
@@ -64,7 +66,9 @@ def binary() -> Path:
     )
 
 
-def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]) -> tuple[Process, dict[str, str]]:
+def server(
+    folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str], fsync: str = "everysec"
+) -> tuple[Process, dict[str, str]]:
     """The process, and its URL for each of `acl.ROLES`, password included. Its configuration and its users are written,
     their passwords made or read.
 
@@ -72,6 +76,7 @@ def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]
         folder: the stack's data folder; the server keeps to `valkey/` in it.
         port: a free TCP port of 127.0.0.1.
         maxmemory_bytes: the store refuses writes beyond it.
+        fsync: when its log reaches the disk: one of `FSYNC`.
 
     Raises:
         StackError: no binary, or the folder cannot be written.
@@ -82,7 +87,9 @@ def server(folder: Path, port: int, maxmemory_bytes: int, env: Mapping[str, str]
     }
     home = folder / "valkey"
     configuration, users = home / "valkey.conf", home / "users.acl"
-    text = CONFIGURATION.format(port=port, users=_quoted(users), folder=_quoted(home), maxmemory_bytes=maxmemory_bytes)
+    text = CONFIGURATION.format(
+        port=port, users=_quoted(users), folder=_quoted(home), maxmemory_bytes=maxmemory_bytes, fsync=fsync
+    )
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         datafolder.write_private(configuration, text)

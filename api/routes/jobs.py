@@ -47,6 +47,7 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
 
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """
+    state.admission.check()
     wait_s = _preferred_wait(request.headers.get("prefer", ""))
     key = read_key(request.headers.get(HEADER))
     with ExitStack() as taking_in:

@@ -23,18 +23,19 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "not ready, and why"}})
 async def ready(state: Shared, response: Response) -> dict[str, Any]:
-    """200 when the store answers and a live worker serves the default model."""
+    """200 when the store answers and a live worker serves the default model. `store`: how durable it is set up."""
     default = state.settings.default_model
     try:
-        live = await state.store.run(workers())
+        live, kept = await state.store.run(workers()), await state.durability()
     except Overloaded as error:
         response.status_code = 503
         return {"status": "not ready", "reason": error.detail}
     serving = sum(served.name == default and served.default is not None for report in live for served in report.models)
     if not serving:
         response.status_code = 503
-        return {"status": "not ready", "reason": f"no live worker serves {default}", "workers": len(live)}
-    return {"status": "ready", "workers": len(live), "model": default}
+        reason = f"no live worker serves {default}"
+        return {"status": "not ready", "reason": reason, "workers": len(live), "store": kept.shown()}
+    return {"status": "ready", "workers": len(live), "model": default, "store": kept.shown()}
 
 
 @router.get("/metrics", response_class=Response, dependencies=[METRICS])

@@ -25,7 +25,10 @@ def test_ready_means_a_live_worker_for_the_default_model(api: httpx.Client, work
     worker.announce("other")
     assert api.get("/readyz").status_code == 503
     worker.announce("m")
-    assert api.get("/readyz").json() == {"status": "ready", "workers": 1, "model": "m"}
+    ready = api.get("/readyz").json()
+    assert ready["store"].pop("memory_used") == 0, "the tests' server has no bound"
+    store = {"append_only_log": "off", "when_full": "noeviction"}
+    assert ready == {"status": "ready", "workers": 1, "model": "m", "store": store}
 
 
 def test_models_show_who_serves_them(api: httpx.Client, worker: Any) -> None:

@@ -21,7 +21,7 @@ STAGES: dict[str, list[str]] = {
     for part in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
 }
 BUILT = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
-FOR_COMPOSE_ALONE = {"SPOTTER_PORT"}
+FOR_COMPOSE_ALONE = {"SPOTTER_PORT", "SPOTTER_FSYNC"}
 PINNED = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 
 
