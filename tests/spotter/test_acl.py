@@ -49,7 +49,7 @@ OF_THE_WORKER = ["SUBSCRIBE spotter:events", "INFO", "GET spotter:unheard-of", "
 OF_OPS = ["GET spotter:stats", "HGETALL spotter:stats", "EVALSHA x 0", "SCRIPT LOAD return(1)", "SET spotter:x 1",
           "LPUSH spotter.deliver 1", "PUBLISH spotter:events x"]  # fmt: skip
 API_MAY = {"CONFIG GET *"}
-"""It shows how durable the server is; users and their passwords are in a file of their own, so no secret is in there."""
+"""It shows how durable the server is; users and passwords are in a file of their own, so no secret is in there."""
 OPS_MAY = {"DBSIZE", "CONFIG GET *", "CLIENT LIST", "SLOWLOG GET"}
 REFUSED = [
     *(("api", command) for command in (*FORBIDDEN, *OF_THE_API) if command not in API_MAY),
