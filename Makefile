@@ -40,7 +40,7 @@ bench: $(VENV)/local $(MODEL) ## measure and write docs/benchmarks.md (15 minute
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: faults
-faults: $(VENV)/local ## kill, freeze and cut off under load, write docs/reliability.md (an hour; ARGS=--short: 5 minutes)
+faults: $(VENV)/local ## kill, freeze and restart under load, write docs/reliability.md (an hour; ARGS=--short: 5 minutes)
 	@$(BIN)/python -m bench.faults $(ARGS)
 
 .PHONY: clean

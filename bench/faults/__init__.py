@@ -1,4 +1,4 @@
-"""The fault bench: real processes, killed, frozen, cut off and filled up under load; then the promise is counted.
+"""The fault bench: real processes, killed, frozen and restarted under load; then the promise is counted.
 
     python -m bench.faults [--short] [--only worker_kills,valkey_kills] [--seed N] [--page-only]
     python -m bench.faults.worker_kills --seed 1 --jobs 2000 --kills 10

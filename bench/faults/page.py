@@ -17,7 +17,7 @@ PROMISE = """\
 Every job that was answered 202 reaches one final, visible state, exactly one result of each picture is committed, and
 no input reaches what it should not. A webhook is delivered at least once and always under the same id.
 
-This page says how that was tried: real processes are killed, frozen, cut off and filled up while jobs are posted, and a
+This page says how that was tried: real processes are killed, frozen and restarted while jobs are posted, and a
 ledger of every 202 is held against the service afterwards. `make faults` runs all of it (about an hour; `ARGS=--short`:
 a small form in a few minutes) and writes this page; each line has a command of its own. A seed makes the same choices
 again, but not the same moments: those are the machine's.\

@@ -21,13 +21,26 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.schema import TERMINAL, Claim
-from shared.steps import beat, cancel, claim, crashed, finish, hand_back, sweep
+from shared.errors import IdempotencyMismatch
+from shared.schema import TERMINAL, Claim, Webhook
+from shared.steps import (
+    Idempotent,
+    beat,
+    cancel,
+    claim,
+    crashed,
+    due_hooks,
+    finish,
+    hand_back,
+    settle_hook,
+    sweep,
+)
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, view
 from tests.shared.store_samples import BY, accepting, bad, good, spec, text
 
 MAX_ATTEMPTS = 3
+HOOK = Webhook(url="https://example.com/hook", events=("job.succeeded", "job.failed", "job.canceled", "job.expired"))
 
 
 class StoreWalk(RuleBasedStateMachine):
@@ -43,15 +56,44 @@ class StoreWalk(RuleBasedStateMachine):
         self.final: dict[str, Snapshot] = {}
         self.written: dict[tuple[str, int], int] = {}
         self.newest: dict[tuple[str, int], int] = {}
+        self.delivered: set[str] = set()
 
     held: Bundle[Claim] = Bundle("held")
 
     @rule(total=st.integers(1, 20), priority=st.sampled_from(["low", "normal", "high"]))
     def accept(self, total: int, priority: Any) -> None:
         # Names in order, so that jobs of one millisecond queue in the same order in every run.
-        job = spec(total, priority=priority, id=f"job_{len(self.jobs):06d}")
-        self.store.run(accepting(job))
+        job = spec(total, priority=priority, id=f"job_{len(self.jobs):06d}", webhook=HOOK)
+        taken = self.store.run(accepting(job, idempotent=Idempotent(job.id, str(total))))
+        assert taken.earlier is None
         self.jobs[job.id] = total
+
+    @rule(number=st.integers(0, 5), same=st.booleans())
+    def accept_again(self, number: int, same: bool) -> None:
+        """A client that heard no answer repeats its request; another one takes the key for something else."""
+        job = f"job_{number:06d}"
+        if job not in self.jobs:
+            return
+        key = Idempotent(job, str(self.jobs[job] if same else -1))
+        again = accepting(spec(1, id="job_never"), idempotent=key)
+        if same:
+            assert self.store.run(again).earlier == job
+        else:
+            with pytest.raises(IdempotencyMismatch):
+                self.store.run(again)
+        assert self.store.run(view(["job_never"], inline_results=1)) == [None], "a key made a second job"
+
+    @rule(most=st.integers(1, 8), dies=st.booleans())
+    def deliver(self, most: int, dies: bool) -> None:
+        """A worker takes due webhooks, and settles them or dies, which shows when their lease is over."""
+        for one in self.store.run(due_hooks(most, 30)):
+            assert one.name not in self.delivered, "a webhook came after its end"
+            assert one.name == f"{one.job}.{one.event}"
+            if dies:
+                self.client.zadd(PREFIX + "hooks", {one.name: 0}, xx=True)
+            else:
+                self.store.run(settle_hook(one.name, log="{}", state="delivered", next_try_s=None))
+                self.delivered.add(one.name)
 
     @rule(target=held, most=st.integers(1, 16))
     def claim(self, most: int) -> Any:
@@ -146,6 +188,10 @@ class StoreWalk(RuleBasedStateMachine):
                 assert counts.queued == counts.running == 0
             results = now.view.results or ()
             assert all(result.attempts <= MAX_ATTEMPTS for result in results)
+        outbox = {text(name) for name in self.client.zrange(PREFIX + "hooks", 0, -1)}
+        events = {f"{job}.job.{one.view.status}" for job, one in self.final.items()}
+        assert outbox | self.delivered == events, "each end is told under one id, and nothing else is"
+        assert not outbox & self.delivered
         open_now = sum(job not in self.final for job in self.jobs)
         counted = self.client.hmget(f"{PREFIX}owner:default", "open", "waiting")
         assert [int(count or "0") for count in counted] == [open_now, waiting], "an owner's counts are wrong"
@@ -172,6 +218,10 @@ def test_the_laws_hold_on_random_walks(client: redis.Redis) -> None:
     run_state_machine_as_test(
         walk,
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,  # the seed of a failure
+            suppress_health_check=list(HealthCheck),
         ),
     )
