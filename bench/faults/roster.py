@@ -15,5 +15,6 @@ SCENARIOS: dict[str, str] = {
     "poison": "Poison pictures",
     "addresses": "Addresses",
     "hostile_servers": "Hostile servers",
+    "hostile_pictures": "Hostile pictures",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""
