@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 MODEL := models/yolov3-tiny/1/model.json
+TOOLS := build/tools/.installed
+IMAGES := api worker worker-gpu zoo
 IMAGE ?=
 ARGS ?=
 
@@ -43,6 +45,17 @@ bench: $(VENV)/local $(MODEL) ## measure and write docs/benchmarks.md (15 minute
 faults: $(VENV)/local ## kill, freeze and restart under load, write docs/reliability.md (an hour; ARGS=--short: 5 minutes)
 	@$(BIN)/python -m bench.faults $(ARGS)
 
+.PHONY: audit
+audit: $(TOOLS) ## look the locked packages up in the lists of known vulnerabilities
+	@$(BIN)/python deploy/audit.py build/tools/bin/pip-audit requirements/dev.txt requirements/worker-gpu.txt requirements/tools.txt
+
+.PHONY: sbom
+sbom: $(TOOLS) ## what each image holds, as CycloneDX, into out/sbom
+	@mkdir -p out/sbom
+	@$(foreach side,$(IMAGES),PYTHONWARNINGS=ignore build/tools/bin/cyclonedx-py requirements requirements/$(side).txt --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-format JSON --output-file out/sbom/$(side).cdx.json &&) true
+	@ls out/sbom/*.json
+
 .PHONY: clean
 clean: ## remove what make made, but not models and data
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -76,12 +89,17 @@ $(BIN)/python:
 $(MODEL): | $(VENV)/local
 	@$(BIN)/spotter models pull yolov3-tiny
 
+$(TOOLS): requirements/tools.txt | $(BIN)/python
+	@$(BIN)/python -m venv build/tools
+	@build/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	@touch $@
+
 # -- for developers: the locked versions ------------------------------------------------------------------------------
 # Versions that are locked stay (make lock ARGS=--upgrade for new ones), and all files agree with dev.txt.
 
 UV := build/lock/bin/uv
-COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
+EXACT := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+COMPILE := $(UV) pip compile pyproject.toml $(EXACT)
 SIDES := api worker worker-gpu zoo local
 EXTRAS_api := --extra api
 EXTRAS_worker := --extra worker --extra auto
@@ -93,6 +111,7 @@ EXTRAS_local := --extra local
 lock: | $(UV) ## choose the versions of requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra dev $(ARGS) -o requirements/dev.txt
 	$(foreach side,$(SIDES),$(COMPILE) $(EXTRAS_$(side)) $(ARGS) -c requirements/dev.txt -o requirements/$(side).txt &&) true
+	$(UV) pip compile requirements/tools.in $(EXACT) $(ARGS) -o requirements/tools.txt
 
 $(UV): | $(BIN)/python
 	$(BIN)/python -m venv build/lock

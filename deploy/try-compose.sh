@@ -51,6 +51,29 @@ compose ps --all
 mapfile -t workers < <(compose ps --quiet worker)
 [ "${#workers[@]}" = 3 ] || { echo "There are ${#workers[@]} workers, not 3." >&2; exit 1; }
 
+say "confinement, seen from inside"
+inside() { compose exec -T "$1" sh -s -- "${@:2}" <deploy/confined.sh | sed "s/^/$1: /"; }
+inside api /run/spotter
+inside worker /run/spotter /models
+inside redis /run/spotter
+published=$(docker ps --filter "label=com.docker.compose.project=$project" --format '{{.Ports}}' | grep -o '[^ ,]*->' || true)
+[ "${published%:*}" = 127.0.0.1 ] || { echo "Published: $published, not one port of 127.0.0.1." >&2; exit 1; }
+compose exec -T redis sh -c '! awk "NR > 1 && \$2 == \"00000000\"" /proc/net/route | grep -q .' \
+  || { echo "The store has a way out of its network." >&2; exit 1; }
+compose exec -T redis sh -c 'redis-cli ping 2>&1 | grep -q NOAUTH' || { echo "The store lets anybody in." >&2; exit 1; }
+for role in api worker; do
+  compose exec -T "$role" python -c '
+import pathlib, sys, redis
+with redis.Redis.from_url(pathlib.Path("/run/spotter/spotter_redis_url").read_text().strip()) as client:
+    assert client.ping()
+    for command in ("FLUSHALL", "CONFIG SET maxmemory 1", "KEYS *", "DEBUG SLEEP 0", "MODULE LIST", "GET other"):
+        try:
+            client.execute_command(*command.split())
+        except redis.ResponseError:
+            continue
+        sys.exit(f"{sys.argv[1]} may {command}")' "$role"
+done
+
 say "60 jobs"
 url="http://$(compose port api 8000)"
 asked=$(python3 -c 'import sys, urllib.error, urllib.request as http

@@ -7,6 +7,7 @@ Durations end in `_s` or `_ms`, sizes in `_bytes`. Secrets are `SecretStr` and n
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -33,6 +34,9 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(None, description="Celery's broker, amqp:// for instance; empty: redis_url")
     store_full_at: float = Field(
         0.8, gt=0, le=1, description="share of the store's memory beyond which POST answers 503"
+    )
+    secrets_dir: Annotated[tuple[str, ...], CommaList] = Field(
+        (), description="folders with secrets as files named after settings, such as spotter_redis_url"
     )
     queue_limit: int = Field(100_000, ge=1, description="waiting pictures per model; beyond it POST answers 503")
     max_pictures: int = Field(10_000, ge=1, le=10_000, description="pictures in one job")
@@ -125,7 +129,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
 
     @field_validator(
-        "models", "fetch_ports", "fetch_allow", "fetch_deny", "s3_buckets", "webhook_retry_s", mode="before"
+        "models",
+        "fetch_ports",
+        "fetch_allow",
+        "fetch_deny",
+        "s3_buckets",
+        "webhook_retry_s",
+        "secrets_dir",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -162,13 +173,20 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the environment once.
+    """Read the environment once, and the folders of `SPOTTER_SECRETS_DIR`; a variable goes before a file.
 
     Raises:
         StartupError: a value is missing, malformed or out of bounds; the text names each variable.
     """
     try:
-        return Settings()
+        told = Settings()
+        if not told.secrets_dir:
+            return told
+        for folder in map(Path, told.secrets_dir):
+            list(folder.iterdir())  # a folder that is missing would be passed over
+        return Settings(_secrets_dir=told.secrets_dir)
+    except OSError as error:
+        raise StartupError(f"SPOTTER_SECRETS_DIR: {error.filename} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
         wrong = "; ".join(
             f"SPOTTER_{str(item['loc'][0]).upper() if item['loc'] else '?'}: {item['msg']}" for item in error.errors()

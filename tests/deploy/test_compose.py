@@ -49,7 +49,7 @@ def test_fixed_values_are_valid_settings(name: str, monkeypatch: pytest.MonkeyPa
         if value is not None:
             monkeypatch.setenv(variable, value)
     settings = Settings()
-    assert settings.redis_url.get_secret_value() == "redis://redis:6379/0"
+    assert settings.secrets_dir == ("/run/spotter",)
     assert settings.models_dir == "/models"
 
 
@@ -64,7 +64,7 @@ def test_workers_wait_for_the_store_and_the_model() -> None:
 
 def test_health_checks_ask_for_progress() -> None:
     assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "python", "-m", "worker.health"]
-    assert all("healthcheck" in service for name, service in SERVICES.items() if name != "models")
+    assert all("healthcheck" in service for name, service in SERVICES.items() if name not in {"models", "secrets"})
 
 
 def test_the_store_keeps_what_it_accepted() -> None:
@@ -80,6 +80,24 @@ def test_only_the_api_is_reached_and_only_from_this_machine() -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["api"]["ports"])
     assert SERVICES["redis"]["networks"] == ["store"]
     assert COMPOSE["networks"]["store"]["internal"] is True
+
+
+def test_each_process_sees_its_own_secrets_alone_and_cannot_change_them() -> None:
+    mounts = {name: [one for one in service["volumes"] if "secrets-" in one] for name, service in SERVICES.items()}
+    assert mounts == {
+        "secrets": ["secrets-store:/secrets/store", "secrets-api:/secrets/api", "secrets-worker:/secrets/worker"],
+        "redis": ["secrets-store:/run/spotter:ro"],
+        "api": ["secrets-api:/run/spotter:ro"],
+        "worker": ["secrets-worker:/run/spotter:ro"],
+        "models": [],
+    }
+    assert SERVICES["secrets"]["network_mode"] == "none"
+    assert not re.search(r"(?i)password=|redis://[^$]*@", TEXT)
+    assert "--aclfile /run/spotter/users.acl" in " ".join(SERVICES["redis"]["command"])
+
+
+def test_a_worker_cannot_change_models() -> None:
+    assert any(one.endswith(":/models:ro") for one in SERVICES["worker"]["volumes"])
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

@@ -54,6 +54,23 @@ def test_secrets_are_never_shown() -> None:
     assert "hunter2" not in repr(load()) + str(load())
 
 
+def test_secrets_come_from_files_and_a_variable_goes_before(tmp_path: Path) -> None:
+    (tmp_path / "spotter_redis_url").write_text("redis://api:geheim@h/0\n")
+    (tmp_path / "spotter_s3_secret_key").write_text("from a file")
+    os.environ |= {"SPOTTER_SECRETS_DIR": str(tmp_path), "SPOTTER_S3_SECRET_KEY": "from a variable"}
+    settings = load()
+    assert settings.redis_url.get_secret_value() == "redis://api:geheim@h/0"
+    assert settings.s3_secret_key is not None
+    assert settings.s3_secret_key.get_secret_value() == "from a variable"
+    assert "geheim" not in repr(settings)
+
+
+def test_a_missing_folder_of_secrets_stops_the_start(tmp_path: Path) -> None:
+    os.environ["SPOTTER_SECRETS_DIR"] = f"{tmp_path},{tmp_path / 'none'}"
+    with pytest.raises(StartupError, match=r"SPOTTER_SECRETS_DIR: .*none cannot be read"):
+        load()
+
+
 def test_the_example_names_every_setting_with_its_default() -> None:
     lines = EXAMPLE.read_text().splitlines()
     named = {}
