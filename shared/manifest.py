@@ -220,7 +220,20 @@ def read(models_dir: Path, name: str, version: str | None = None) -> tuple[Manif
         raise StartupError(
             f"{folder / 'model.json'} is damaged ({wrong_fields(error)}): pull or import the model again."
         ) from None
+    _check_place(models_dir, folder, manifest, name, chosen)
     return manifest, folder / "model.onnx"
+
+
+def _check_place(models_dir: Path, folder: Path, described: Manifest, name: str, version: str) -> None:
+    """A version is what its folder says, and lies in the repository: whoever mounts that read-only has all of it so."""
+    if (described.name, described.version) != (name, version):
+        raise StartupError(
+            f"{folder / 'model.json'} describes {described.name}@{described.version}: pull or import the model again."
+        )
+    root = models_dir.resolve()
+    for path in folder.iterdir():
+        if not path.resolve().is_relative_to(root):
+            raise StartupError(f"{path} is a link that leaves the repository: put the file itself there.")
 
 
 def find(models_dir: Path, reference: str) -> tuple[Manifest, Path]:
