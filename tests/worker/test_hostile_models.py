@@ -35,7 +35,7 @@ def describe(folder: Path, **fields: object) -> None:
 
 def load(folder: Path, provider: str = "cpu") -> Engine:
     described, path = on_disk.read(folder.parent.parent, "brightness", "1")
-    return Engine.load(path, described, provider, "fp32", threads=1)
+    return Engine.load(path, described, provider, "fp32")
 
 
 def test_as_installed_it_loads(folder: Path) -> None:
