@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from redis.retry import Retry
 
 from shared.errors import StoreFull, StoreUnavailable
 from shared.sentinels import is_sentinel, read
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0
 SOCKET_TIMEOUT_S = 5.0
@@ -78,6 +81,8 @@ def store_errors() -> Iterator[None]:
         ) from error
     except redis.OutOfMemoryError as error:
         raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
+    except redis.ReadOnlyError as error:
+        raise StoreUnavailable("The job store cannot write now.", retry_after_s=RETRY_AFTER_S) from error
     except redis.ResponseError as error:
         # Inside a script the server reports these as plain errors, told apart by their first word.
         words = str(error)
@@ -85,4 +90,6 @@ def store_errors() -> Iterator[None]:
             raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
         if any(word in words for word in ("MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY ")):
             raise StoreUnavailable("The job store cannot write now.", retry_after_s=RETRY_AFTER_S) from error
-        raise
+        # Permissions that were taken away, or a fault of ours: never a reason to end a job, so it reads as an outage.
+        logger.exception("the store refused a step")
+        raise StoreUnavailable("The job store refused a step; try again later.", retry_after_s=30) from error

@@ -25,6 +25,7 @@ from shared.views import read_source
 
 MOST_TOKENS = 64
 """Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
+UPLOAD_KEEP_S = 30
 DELIVERIES_KEPT_S = 7 * 86_400
 KEYS_KEPT_S = 86_400
 
@@ -180,11 +181,17 @@ def beat(held: Iterable[Claim], lease_s: float) -> Call[set[tuple[str, int]]]:
     return Call("beat", (int(lease_s * 1000), *args), read)
 
 
-def finish(held: Claim, result: PictureResult, by: ModelVersion) -> Call[str | None]:
-    """Commit one picture's outcome. Reads as the job's status now, or None when the fence was stale."""
+def finish(
+    held: Claim, result: PictureResult, by: ModelVersion, upload_keep_s: int = UPLOAD_KEEP_S
+) -> Call[str | None]:
+    """Commit one picture's outcome. Reads as the job's status now, or None when the fence was stale.
+
+    The bytes of an upload in the store live on for `upload_keep_s` after it succeeded; after any other end as long as
+    the job, for whoever tries it again.
+    """
     kind = "ok" if result.status == "succeeded" else "bad"
     text = result.model_dump_json(exclude_none=True)
-    args = (held.job.id, held.index, held.fence, text, kind, by.model_dump_json())
+    args = (held.job.id, held.index, held.fence, text, kind, by.model_dump_json(), upload_keep_s)
     return Call("finish", args, lambda reply: reply.decode() or None)
 
 

@@ -35,11 +35,22 @@ class Call(Generic[T]):
 
 
 def _scripts() -> dict[str, str]:
-    """The text of every script by name, each behind the common prelude."""
+    """The text of every script by name, each behind the common prelude.
+
+    A script's first line may be its flags, `#!lua flags=...` (Redis 7 and Valkey, "Script flags"). `no-writes`: answers
+    also where the server cannot write. `allow-oom`: goes on when memory is full, as everything must that sees accepted
+    jobs to their ends. With any such line the server refuses a script as a whole, before its first command; without
+    one it would break off at the first command that needs memory, and what came before would stay done.
+    """
     folder = files("shared") / "lua"
     texts = {path.name.removesuffix(".lua"): path.read_text() for path in folder.iterdir()}
     prelude = texts.pop("prelude")
-    return {name: prelude + text for name, text in texts.items()}
+    return {name: _flagged(prelude, text) for name, text in texts.items()}
+
+
+def _flagged(prelude: str, text: str) -> str:
+    flags, rest = text.split("\n", 1) if text.startswith("#!") else ("#!lua", text)
+    return f"{flags}\n{prelude}{rest}"
 
 
 class JobStore:

@@ -22,7 +22,7 @@ from shared.blobs import LargeBlobs, drawn_blob
 from shared.errors import InferenceFailed, Internal, Overloaded, PictureError, StoreFull, StoreUnavailable
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
-from shared.steps import blob_ttl_s, claim, crashed, finish, give_way, hand_back, keep_blob
+from shared.steps import UPLOAD_KEEP_S, blob_ttl_s, claim, crashed, finish, give_way, hand_back, keep_blob
 from shared.store import Call, JobStore
 from worker.batcher import Inferred
 from worker.draw import draw
@@ -55,6 +55,7 @@ class Limits:
     decode_timeout_s: float
     max_attempts: int
     isolate_all: bool = False
+    upload_keep_s: int = UPLOAD_KEEP_S
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ class Detector:
         else:
             result = outcome if isinstance(outcome, PictureResult) else _failed(served, one, outcome)
             by = served.manifest
-            self._write(one, finish(one, result, ModelVersion(name=by.name, version=by.version, sha256=by.sha256)))
+            version = ModelVersion(name=by.name, version=by.version, sha256=by.sha256)
+            self._write(one, finish(one, result, version, self._limits.upload_keep_s))
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:

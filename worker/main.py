@@ -181,6 +181,7 @@ def _limits(settings: Settings) -> Limits:
         decode_timeout_s=settings.decode_timeout_s,
         max_attempts=settings.max_attempts,
         isolate_all=settings.isolate == "always",
+        upload_keep_s=settings.upload_keep_s,
     )
 
 

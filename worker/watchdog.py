@@ -103,6 +103,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look."""
+        self._be_watched()
         self._thread.start()
 
     def stop(self) -> None:
@@ -113,11 +114,15 @@ class Watchdog:
 
     def _loop(self) -> None:
         while not self._stopping.wait(EVERY_S):
-            faulthandler.dump_traceback_later(self._hang_s + FROZEN_S, exit=True, file=sys.__stderr__ or 2)
+            self._be_watched()
             reason, self.looks = self.look(), self.looks + 1
             if reason:
                 self._end(reason)
                 return
+
+    def _be_watched(self) -> None:
+        """Whoever keeps the interpreter's lock keeps this thread from calling again in time."""
+        faulthandler.dump_traceback_later(self._hang_s + FROZEN_S, exit=True, file=sys.__stderr__ or 2)
 
     def look(self) -> str | None:
         """Why the worker should end; None while it gets on."""

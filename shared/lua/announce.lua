@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, worker, report JSON, number of models, then name and ServedModel JSON of each, number of loaded
 -- versions, then the reference of each, then reference and Description JSON of new ones in turn.
 -- Returns the references of which there is no description.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, lease ms, then lease member and fence in turn.
 -- Extends the leases that are still held; returns the members that were lost (ended, taken back, claimed anew).
 local lease_end, lost = NOW + tonumber(ARGV[2]), {}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, id, owner or ''. Returns '' (no such job of theirs), the final status it already had, or 'ended' (it is
 -- canceled now).
 local key = job_key(ARGV[2])

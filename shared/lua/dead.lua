@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, ms of death or '+inf', member or '', count. The dead-letter list, newest first, from just after the named
 -- entry; those of one millisecond come in reverse order of their names, as the index sorts them. Entries whose job is no longer
 -- kept are left out. Returns {{member, died ms, model, source, result}, ...}.

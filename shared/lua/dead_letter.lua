@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, id, index. {doc, source} of a picture in the dead-letter list; {} when it is not there or not kept.
 if not redis.call('ZSCORE', DEAD, ARGV[2] .. '/' .. ARGV[3]) then return {} end
 local f = redis.call('HMGET', job_key(ARGV[2]), 'doc', 'p' .. ARGV[3])

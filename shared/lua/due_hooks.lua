@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, most, lease ms. Takes the deliveries that are due; each comes back by itself when nobody settles it.
 -- Returns {{name, job, event, url, at, tries}, ...}.
 local due = redis.call('ZRANGEBYSCORE', HOOKS, '-inf', NOW, 'LIMIT', 0, tonumber(ARGV[2]))

@@ -1,4 +1,5 @@
--- ARGV: prefix, id, index, fence, result JSON, 'ok' or 'bad', ModelVersion JSON.
+#!lua flags=allow-oom
+-- ARGV: prefix, id, index, fence, result JSON, 'ok' or 'bad', ModelVersion JSON, s that an upload lives on after 'ok'.
 -- Writes one picture's result, once. Returns the job's status now, or '' when the fence is stale.
 local id, index = ARGV[2], ARGV[3]
 local key, member = job_key(id), ARGV[2] .. '/' .. ARGV[3]
@@ -7,4 +8,8 @@ if not f[1] or f[2] ~= ARGV[4] or not redis.call('ZSCORE', LEASES, member) then 
 redis.call('ZREM', LEASES, member)
 if is_final(f[1]) then return '' end
 redis.call('HSET', key, 'by', ARGV[7])
+if ARGV[6] == 'ok' then
+  local upload = cjson.decode(redis.call('HGET', key, 'p' .. index)).upload
+  if upload then redis.call('EXPIRE', blob_key(upload), tonumber(ARGV[8]), 'LT') end
+end
 return commit(id, index, ARGV[6], ARGV[5])

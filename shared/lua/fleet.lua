@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, worker ttl ms. {reports of the workers heard of within the ttl, ServedModel JSON of every model}.
 local live = {}
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', NOW - tonumber(ARGV[2]), '+inf')) do

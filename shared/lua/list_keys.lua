@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix. {KeyRecord JSON, last use in ms or false} of every key.
 local out, keys = {}, redis.call('HGETALL', P .. 'keys')
 for at = 1, #keys, 2 do

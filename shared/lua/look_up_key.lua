@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, key id. The KeyRecord's JSON, or nothing when there is no such key or it has expired. Notes the use.
 local text = redis.call('HGET', P .. 'keys', ARGV[2])
 if not text then return false end

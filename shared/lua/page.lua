@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, created ms or '+inf', job id or '', count, owner. Newest first, from just after the named job; jobs of one
 -- millisecond come in reverse order of their ids, as the index sorts them. Returns {{id, created}, ...}.
 local from, after, count = ARGV[2], ARGV[3], tonumber(ARGV[4])

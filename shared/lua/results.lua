@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, id, first index, count, owner or ''. Per picture {result or false, lease or false, source}; nothing past the last.
 local key, first = job_key(ARGV[2]), tonumber(ARGV[3])
 if not is_theirs(ARGV[5], key) then return {} end

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, name, log entry JSON, next try in ms or '' (over), state, retain s. Records one attempt.
 local key = hook_key(ARGV[2])
 if redis.call('EXISTS', key) == 0 then return 0 end

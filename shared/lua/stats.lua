@@ -1,2 +1,3 @@
+#!lua flags=no-writes
 -- ARGV: prefix. Counter and count in turn.
 return redis.call('HGETALL', STATS)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: prefix, most entries a call, most attempts, poison title, why a worker's end failed the attempt, worker ttl ms.
 -- Takes back what dead workers held, ends what is past its deadline, forgets what is past its retention.
 -- Returns {requeued, poisoned, expired, whether more is due}.

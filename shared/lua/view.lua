@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, owner or '' (anybody's), most results inline, then ids. Returns per id: false, or
 -- {doc, status, created, started, finished, deadline, retain, next, ret, run, ok, bad, gone, ver, by, tries, rank,
 --  {{result or false, lease or false, source}, ...}}.

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: prefix, worker ttl ms. The reports of the workers that were heard of within the ttl.
 local out = {}
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', NOW - tonumber(ARGV[2]), '+inf')) do

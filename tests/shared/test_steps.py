@@ -77,6 +77,21 @@ def test_bytes_go_in_with_the_job_and_outlive_it_by_a_minute(store: JobStore, cl
     assert store.run(blob("drawn")) == b"jpeg"
 
 
+def test_an_upload_leaves_soon_after_its_picture_succeeded_and_stays_for_another_try(
+    store: JobStore, client: redis.Redis
+) -> None:
+    names = [f"upl_{k:020d}" for k in range(4)]
+    job = spec(4, deadline_s=100, retain_s=50)
+    blobs = dict.fromkeys(names, b"bytes")
+    store.run(accept(job, [UploadSource(upload=name) for name in names], queue_limit=100, blobs=blobs))
+    first, second, third, _ = (take(store, 1)[0] for _ in range(4))
+    store.run(finish(first, good(0), BY, 30))
+    store.run(finish(second, bad(1), BY, 30))
+    store.run(finish(third, good(2), BY, 9999))
+    store.run(cancel(job.id))
+    assert [client.ttl(PREFIX + "blob:" + name) for name in names] == [30, 210, 210, 210]
+
+
 def test_a_job_is_failed_only_when_every_picture_failed(store: JobStore) -> None:
     mixed, hopeless = spec(2), spec(2)
     for job, outcomes in ((mixed, (bad, good)), (hopeless, (bad, bad))):
