@@ -40,6 +40,8 @@ PIXELS = b"I"
 FAILED = b"E"
 """Out: `{"code": ..., "detail": ...}` of a PictureError."""
 
+FILE_COPIES = 5
+"""Of an encoded picture: two on its way in, two in decoding, and one to spare."""
 OPEN_FILES = 32
 SLACK_BYTES = 64 << 20
 """The interpreter's own growth, beside the picture."""
@@ -67,6 +69,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="worker.isolated")
     parser.add_argument("--pixels", type=int, required=True, help="of the largest picture")
     parser.add_argument("--memory", type=int, required=True, help="bytes that decoding may take")
+    parser.add_argument("--file", type=int, required=True, help="bytes of the largest encoded picture")
     parser.add_argument("--seconds", type=float, required=True, help="for one picture")
     parser.add_argument("--idle", type=float, required=True, help="seconds without a picture, then it ends")
     asked = parser.parse_args(argv)
@@ -74,7 +77,7 @@ def main(argv: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     decoder = Decoder(asked.pixels, asked.memory)
     decoder.budget = _Asking(asked.seconds)
-    _confine(asked.memory)
+    _confine(asked.memory + FILE_COPIES * asked.file)
     _send(READY)
     while select.select([sys.stdin.fileno()], [], [], asked.idle)[0]:
         kind, data = _receive()
@@ -91,7 +94,9 @@ def main(argv: list[str]) -> None:
 
 
 def _confine(memory_bytes: int) -> None:
-    """Give up what decoding does not need. Bounds that a system does not know are left out."""
+    """Give up what decoding does not need, and memory beyond so much more than now. Bounds that a system does not know
+    are left out.
+    """
     statm, badness = Path("/proc/self/statm"), Path("/proc/self/oom_score_adj")
     if badness.exists():
         badness.write_text("1000")  # where the system runs out of memory, this process ends and not the worker

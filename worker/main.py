@@ -167,7 +167,9 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBl
 
 
 def _quarantine(settings: Settings, decoder: Decoder) -> Quarantine:
-    confinement = Confinement(settings.max_image_pixels, settings.decode_memory_bytes, settings.decode_timeout_s)
+    confinement = Confinement(
+        settings.max_image_pixels, settings.decode_memory_bytes, settings.max_image_bytes, settings.decode_timeout_s
+    )
     # More children than cores decode no faster; one more, so that one that hangs costs little.
     return Quarantine(confinement, decoder.budget, min(_concurrency(settings), cores() + 1))
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from shared.errors import Overloaded, PictureError, SpotterError
 from worker import isolated
-from worker.image import BYTES_PER_PIXEL, Budget, Pixels
+from worker.image import Budget, Pixels
 
 IDLE_S = 30.0
 START_S = 30.0
@@ -56,18 +56,19 @@ class _Left(Exception):
 
 @dataclass(frozen=True)
 class Confinement:
-    """What one child may take: pixels of a picture, bytes of memory, seconds for one picture."""
+    """What one child may take: pixels of a picture, bytes of memory for them, bytes of its file, seconds."""
 
     pixels: int
     memory_bytes: int
+    file_bytes: int
     seconds: float
 
     @property
     def command(self) -> list[str]:
-        """What starts a child. Whatever the decoder's budget is, the largest allowed picture must fit."""
-        memory = max(self.memory_bytes, self.pixels * max(BYTES_PER_PIXEL.values()))
-        return [sys.executable, "-m", "worker.isolated", "--pixels", str(self.pixels), "--memory", str(memory),
-                "--seconds", str(self.seconds), "--idle", str(IDLE_S)]  # fmt: skip
+        """What starts a child."""
+        return [sys.executable, "-m", "worker.isolated", "--pixels", str(self.pixels), "--memory",
+                str(self.memory_bytes), "--file", str(self.file_bytes), "--seconds", str(self.seconds),
+                "--idle", str(IDLE_S)]  # fmt: skip
 
 
 class Quarantine:

@@ -109,7 +109,7 @@ class Bench:
         served = Served(MANIFEST, self.batcher, "cpu", "fp32", 8)
         self.stages = observe.Stages()
         decoder = Decoder(1_000_000, 1 << 26)
-        self.quarantine = Quarantine(Confinement(1_000_000, 1 << 26, 2.0), decoder.budget, 2)
+        self.quarantine = Quarantine(Confinement(1_000_000, 1 << 26, 1 << 20, 2.0), decoder.budget, 2)
         self.detector = Detector(
             store, self.leases, self.sources, decoder, self.quarantine, OneModel(served), None, self.tokens,  # type: ignore[arg-type]
             self.stages, Steps(), LIMITS,

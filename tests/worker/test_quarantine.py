@@ -19,11 +19,12 @@ from bench.crashing import CRASH, DEVOUR, DIE, HANG, install, marked
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded
 from tests.waiting import until
 from worker import quarantine
-from worker.image import BYTES_PER_PIXEL, Decoder
+from worker.image import Decoder
 from worker.quarantine import Confinement, Crashed, Quarantine
 
 PIXELS = 4_000_000
 MEMORY = 1 << 27
+FILE = 1 << 23
 SECONDS = 1.0
 
 
@@ -37,7 +38,7 @@ def isolation(decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Whose children crash on marked pictures."""
     install(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    quarantine = Quarantine(Confinement(PIXELS, MEMORY, SECONDS), decoder.budget, 2)
+    quarantine = Quarantine(Confinement(PIXELS, MEMORY, FILE, SECONDS), decoder.budget, 2)
     yield quarantine
     quarantine.close()
 
@@ -109,8 +110,7 @@ def test_a_child_is_confined_and_knows_no_secret(isolation: Quarantine, monkeypa
     assert b"hunter2" not in (folder / "environ").read_bytes()
     limits = {line[:26].strip(): line[26:].split()[:2] for line in (folder / "limits").read_text().splitlines()}
     assert limits["Max file size"] == limits["Max core file size"] == ["0", "0"]
-    needed = max(MEMORY, PIXELS * max(BYTES_PER_PIXEL.values()))
-    assert needed < int(limits["Max address space"][1]) < needed + (2 << 30)
+    assert MEMORY + FILE < int(limits["Max address space"][1]) < MEMORY + FILE + (2 << 30)
     assert (folder / "oom_score_adj").read_text() == "1000\n"
     open_files = [os.readlink(link) for link in (folder / "fd").iterdir()]
     assert not [name for name in open_files if name.startswith("socket:")], "the worker's connections are closed"

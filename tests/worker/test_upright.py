@@ -16,7 +16,7 @@ from worker import upright as upright_module
 from worker.image import Decoder
 from worker.upright import upright
 
-DECODER = Decoder(1_000_000, 1 << 28)
+DECODER = Decoder(50_000_000, 1 << 28)
 RNG = np.random.default_rng(11)
 
 
