@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -237,6 +238,13 @@ def give_way(model: str, *, always: bool = False) -> Call[bool]:
     its way: that of a thread which ends while work may be left. Reads as whether it shall end; `always`: in any case.
     """
     return Call("give_way", (model, int(always)), bool)
+
+
+def linger(model: str, wait_s: float) -> Call[bool]:
+    """A thread that found nothing is about to wait (`JobStore.await_wake`). Reads as whether it may; not where pictures
+    of the model wait after all, or somebody else waits for a thread.
+    """
+    return Call("linger", (model, secrets.token_hex(4), int(wait_s * 1000)), bool)
 
 
 def due_hooks(most: int, lease_s: float) -> Call[list[DueDelivery]]:

@@ -57,6 +57,7 @@ class JobStore:
     """Runs calls with blocking I/O. Thread-safe."""
 
     def __init__(self, client: redis.Redis) -> None:
+        self._client = client
         self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in _scripts().items()}
 
     def run(self, call: Call[T]) -> T:
@@ -64,6 +65,13 @@ class JobStore:
         with store_errors():
             reply = self._scripts[call.script](args=(PREFIX, *call.args))
         return call.read(reply)
+
+    def await_wake(self, model: str, wait_s: float) -> bool:
+        """Block until somebody wakes a thread of `model`, `wait_s` seconds at most; the one thing that is no script,
+        since scripts cannot wait. Raises StoreUnavailable.
+        """
+        with store_errors():
+            return self._client.blpop([f"{PREFIX}wake:{model}"], timeout=wait_s) is not None
 
 
 class AsyncJobStore:

@@ -29,6 +29,7 @@ from worker.draw import draw
 from worker.gate import Gate
 from worker.image import Decoder, Pixels, Placement, fit_to
 from worker.leases import Leases
+from worker.linger import Lingering
 from worker.loading import Served
 from worker.models import Models
 from worker.quarantine import Crashed, Quarantine
@@ -87,6 +88,7 @@ class Detector:
         models: Models,
         large_blobs: LargeBlobs | None,
         waker: Waker,
+        lingering: Lingering,
         stages: observe.Stages,
         steps: Steps,
         limits: Limits,
@@ -94,14 +96,14 @@ class Detector:
         self._store, self._leases, self._sources = store, leases, sources
         self._decoder, self._quarantine = decoder, quarantine
         self._models, self._large_blobs, self._waker, self._stages = models, large_blobs, waker, stages
-        self._steps, self._limits, self._gate = steps, limits, Gate()
+        self._steps, self._limits, self._gate, self._lingering = steps, limits, Gate(), lingering
         self.draining = threading.Event()
 
     def detect(self, reference: str) -> None:
-        """Claim pictures of `name` or `name@version` and see each to its end, until none waits or others want the
-        thread. Each claim goes to the version that the reference means at its time, and stays with it.
+        """Claim pictures of `name` or `name@version` and see each to its end, until none has come for a moment or
+        others want the thread. Each claim goes to the version that the reference means then, and stays with it.
         """
-        until, first = time.monotonic() + SLICE_S, True
+        until, first, worked = time.monotonic() + SLICE_S, True, False
         try:
             while not self.draining.is_set():
                 if time.monotonic() >= until and not first:
@@ -113,10 +115,14 @@ class Detector:
                     if served is None:
                         return
                     claims = self._store.run(claim(reference, self._limits.chunk, self._limits.lease_s, first=first))
-                    if not claims:
-                        return
                     first = False
-                    self._see_to_end(served, claims)
+                    if claims:
+                        worked = True
+                        self._see_to_end(served, claims)
+                if not claims:
+                    if not worked or not self._lingering.for_work(reference):
+                        return
+                    first = True
             if not first:
                 self._store.run(give_way(reference, always=True))
             self._waker.wake_detect(reference, 1)

@@ -35,6 +35,7 @@ from worker.egress import Egress
 from worker.hardware import cores
 from worker.image import Decoder
 from worker.leases import Leases
+from worker.linger import Lingering
 from worker.loading import Loader
 from worker.models import Models
 from worker.plan import Asked, concurrency
@@ -100,8 +101,8 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     quarantine = _quarantine(settings, decoder)
     stack.callback(quarantine.close)
     detector = Detector(
-        store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker, stages,
-        steps, _limits(settings),
+        store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker,
+        Lingering(store, settings.concurrency), stages, steps, _limits(settings),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress, waker)
     if deliveries:

@@ -30,6 +30,7 @@ from worker.batcher import Batcher, Frames
 from worker.detect import Detector, Limits
 from worker.image import Decoder
 from worker.leases import Leases
+from worker.linger import Lingering
 from worker.loading import Served
 from worker.output import Output
 from worker.quarantine import Confinement, Quarantine
@@ -112,7 +113,7 @@ class Bench:
         self.quarantine = Quarantine(Confinement(1_000_000, 1 << 26, 1 << 20, 2.0), decoder.budget, 2)
         self.detector = Detector(
             store, self.leases, self.sources, decoder, self.quarantine, OneModel(served), None, self.tokens,  # type: ignore[arg-type]
-            self.stages, Steps(), LIMITS,
+            Lingering(store, 1), self.stages, Steps(), LIMITS,
         )  # fmt: skip
 
     def send(self, total: int = 1, **changes: object) -> JobSpec:
