@@ -102,7 +102,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     stack.callback(quarantine.close)
     detector = Detector(
         store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker,
-        Lingering(store, settings.concurrency), stages, steps, _limits(settings),
+        Lingering(store, _concurrency(settings)), stages, steps, _limits(settings),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress, waker)
     if deliveries:

@@ -21,6 +21,7 @@ from shared.steps import (
     give_way,
     hand_back,
     keep_blob,
+    linger,
     top_up,
 )
 from shared.store import PREFIX, JobStore
@@ -156,6 +157,39 @@ def test_a_thread_gives_way_to_others_alone(store: JobStore, client: redis.Redis
     assert not store.run(give_way("m"))
     client.zadd(PREFIX + "hooks", {"job_1.job.failed": time.time() * 1000 - 1})
     assert store.run(give_way("m"))
+
+
+def test_a_thread_that_waits_is_woken_instead_of_a_token(store: JobStore, client: redis.Redis) -> None:
+    assert store.run(linger("m", 5.0))
+    assert store.run(linger("m", 5.0))
+    assert store.run(accepting(spec(3))).tokens == 1  # two of three are there already
+    assert client.llen(PREFIX + "wake:m") == 2
+    assert store.run(accepting(spec())).tokens == 1  # nobody waits any more
+    assert store.run(top_up("m", 4)) == 0  # and all four are counted
+
+
+def test_a_thread_that_waited_long_enough_is_woken_no_more(store: JobStore, client: redis.Redis) -> None:
+    assert store.run(linger("m", 60.0))
+    client.zincrby(PREFIX + "lingering:m", -61_000, text(client.zrange(PREFIX + "lingering:m", 0, -1)[0]))
+    assert store.run(accepting(spec())).tokens == 1
+    assert not client.exists(PREFIX + "wake:m", PREFIX + "lingering:m")
+
+
+def test_no_thread_waits_where_there_is_something_to_do(store: JobStore, client: redis.Redis) -> None:
+    store.run(accepting(spec()))
+    assert not store.run(linger("m", 5.0))
+    assert not store.run(linger("idle", 5.0))  # a token of m wants a thread
+    take(store)
+    assert store.run(linger("idle", 5.0))
+    client.zadd(PREFIX + "hooks", {"job_1.job.failed": time.time() * 1000 - 1})
+    assert not store.run(linger("idle", 5.0))
+
+
+def test_waking_leaves_nothing_behind(store: JobStore, client: redis.Redis) -> None:
+    store.run(linger("m", 5.0))
+    assert 0 < client.pttl(PREFIX + "lingering:m") <= 5_000
+    store.run(accepting(spec()))
+    assert 0 < client.pttl(PREFIX + "wake:m") <= 1_000  # its thread may have died
 
 
 def test_priority_overtakes_and_age_overtakes_priority(store: JobStore, client: redis.Redis) -> None:
