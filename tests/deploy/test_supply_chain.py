@@ -43,6 +43,13 @@ def test_packages_are_installed_by_hash_and_as_wheels() -> None:
     assert "--require-hashes" in (ROOT / "Makefile").read_text()
 
 
+def test_every_promise_names_a_test_that_is_there() -> None:
+    promised = (ROOT / "docs/security.md").read_text().split("## Promised")[1].split("## Not promised")[0]
+    named = re.findall(r"`((?:tests|bench|deploy)/[^`]+)`", promised)
+    assert len(named) > 12
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 # -- pip-audit ----------------------------------------------------------------------------------------------------
 
 CLEAN = {"name": "a", "version": "1", "vulns": []}
