@@ -22,16 +22,14 @@ class AuditFailed(Exception):
     """pip-audit did not answer although that is not the network's fault; the text is what it said."""
 
 
-def ask(program: str, service: str, locks: Sequence[str]) -> list[dict[str, Any]] | None:
+def ask(program: str, service: str, lock: str) -> list[dict[str, Any]] | None:
     """What the service knows of each package, in pip-audit's JSON; None where it cannot be reached.
 
     Raises:
         AuditFailed: anything else went wrong.
     """
     command = [program, "--vulnerability-service", service, "--format", "json", "--progress-spinner", "off",
-               "--require-hashes", "--disable-pip", "--timeout", "10"]  # fmt: skip
-    for lock in locks:
-        command += ["--requirement", lock]
+               "--require-hashes", "--disable-pip", "--timeout", "10", "--requirement", lock]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -65,9 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     program, *locks = arguments
     try:
         for service in SERVICES:
-            found = ask(program, service, locks)
-            if found is not None:
-                code, lines = judge(found)
+            # One at a time: pip-audit takes a package that two locks have for a mistake.
+            asked = {lock: ask(program, service, lock) for lock in locks}
+            if any(asked.values()):
+                code, lines = judge([package for answer in asked.values() for package in answer or ()])
+                lines += [
+                    f"not looked up: {lock}, the service broke off" for lock, answer in asked.items() if not answer
+                ]
                 print("\n".join(lines))
                 return code
     except AuditFailed as error:
