@@ -152,7 +152,6 @@ def test_each_bad_picture_has_its_code_and_the_worker_lives_on(stack: Stack, cli
         ({"url": f"{site}/never"}, "fetch_timeout"),
         ({"s3": "s3://pictures/missing.jpg"}, "source_not_found"),
         ({"s3": "s3://secrets/key.jpg"}, "source_disabled"),
-        ({"upload": "upl_" + "0" * 26}, "upload_gone"),
         ({"url": f"{site}/dog.png"}, "succeeded"),
         ({"s3": "s3://pictures/dog.png"}, "succeeded"),
         (inline(encoded("PNG")), "succeeded"),
@@ -168,6 +167,7 @@ def test_each_bad_picture_has_its_code_and_the_worker_lives_on(stack: Stack, cli
         (b"", 400, "bad_json"),
         (b'{"image": {"url": "https://example.com/x"}, "model": "nonesuch"}', 422, "unknown_model"),
         (b'{"image": {"url": "https://example.com/x"}, "options": {"threshold": 2}}', 422, "invalid_request"),
+        (b'{"image": {"upload": "upl_00000000000000000000000000"}}', 422, "invalid_request"),
     ],
 )
 def test_each_bad_request_is_a_problem(client: httpx.Client, request_body: bytes, status: int, code: str) -> None:
