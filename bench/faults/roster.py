@@ -16,5 +16,6 @@ SCENARIOS: dict[str, str] = {
     "addresses": "Addresses",
     "hostile_servers": "Hostile servers",
     "hostile_pictures": "Hostile pictures",
+    "slow_clients": "Slow clients",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""
