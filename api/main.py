@@ -26,8 +26,9 @@ from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
 from api.keys import Door, Keys
 from api.middleware import BodyLimit, RequestId, SafeHeaders
-from api.openapi import add_components
+from api.openapi import complete
 from api.routes import admin, docs, jobs, models, ops, pictures, results
+from api.scopes import PUBLIC
 from api.state import State
 from shared.blobs import large_blobs
 from shared.connection import connect, connect_async
@@ -134,7 +135,7 @@ def _version() -> str:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        app.openapi_schema = add_components(document)
+        app.openapi_schema = complete(document, PUBLIC)
     return app.openapi_schema
 
 

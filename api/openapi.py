@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from pydantic import BaseModel
@@ -88,11 +89,36 @@ _PROBLEM: dict[str, Any] = {
     "content": {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}},
 }
 JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
+_ANYWHERE = ("400", "408", "422", "431", "503")
+_BEHIND_A_KEY = ("401", "403")
+_OF_AN_OWNERS_LIMITS = ("429",)
+
+
+def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]:
+    """Say what holds for all routes, in place: the key, and the problems that come from before a route.
+
+    Args:
+        public: paths that ask for no key.
+    """
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "spt_..."}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]
+            statuses = [*_ANYWHERE, *(() if path in public else _BEHIND_A_KEY)]
+            if "202" in answers:
+                statuses += _OF_AN_OWNERS_LIMITS
+            answers |= {status: _PROBLEM for status in statuses if status == "422" or status not in answers}
+            if path not in public:
+                operation["security"] = [{"key": []}]
+    return add_components(document)
 
 
 def add_components(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the schemas that routes name but FastAPI does not see, in place."""
+    """Add the schemas that routes name but FastAPI does not see, in place, and take away those that it supposes."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for supposed in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(supposed, None)
     for model in (JobRequest, Problem):
         schema = model.model_json_schema(ref_template=_COMPONENT)
         schemas.update(schema.pop("$defs", {}))

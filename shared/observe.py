@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import threading
 from bisect import bisect_left
@@ -36,8 +37,25 @@ _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
 }
 
 
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bspt_([0-9A-Za-z]{1,8})_[0-9A-Za-z_]+"), r"spt_\1_***"),
+    (re.compile(r"\bwhsec_[0-9A-Za-z+/=_-]+"), "whsec_***"),
+    (re.compile(r"\b(bearer|basic) +[^\s\"',]+", re.IGNORECASE), r"\1 ***"),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]*@"), r"\1***@"),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#\"'<>]*)[?#][^\s\"'<>]*"), r"\1?***"),
+)
+"""Keys (all but their ids), secrets of webhooks, credentials, and of addresses the user and the query."""
+
+
+def redacted(text: str) -> str:
+    """The text without what looks like a secret."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line. Values are escaped by JSON itself, so no input can forge a line."""
+    """One JSON object a line, in ASCII: no input can forge a line or reach a terminal as a control code."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -50,17 +68,17 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "process": self._process,
             "logger": record.name,
-            "message": record.getMessage()[:_LONGEST],
+            "message": redacted(record.getMessage()[:_LONGEST]),
         }
         for name, variable in (("job_id", job_id), ("request_id", request_id)):
             if (value := variable.get()) is not None:
                 entry[name] = value
         for name, value in record.__dict__.items():
             if name not in _PLAIN:
-                entry[name] = value if isinstance(value, int | float | bool | None) else str(value)[:_LONGEST]
+                entry[name] = value if isinstance(value, int | float | bool | None) else redacted(str(value)[:_LONGEST])
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)[-8 * _LONGEST :]
-        return json.dumps(entry, ensure_ascii=False)
+            entry["exception"] = redacted(self.formatException(record.exc_info)[-8 * _LONGEST :])
+        return json.dumps(entry)
 
 
 def start_logging(process: str, level: str) -> None:

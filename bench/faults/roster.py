@@ -17,5 +17,6 @@ SCENARIOS: dict[str, str] = {
     "hostile_servers": "Hostile servers",
     "hostile_pictures": "Hostile pictures",
     "slow_clients": "Slow clients",
+    "api_fuzz": "API fuzz",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""

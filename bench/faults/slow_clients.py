@@ -1,7 +1,7 @@
 """Slow clients: connections that drip a header, drip a body, or say nothing, while others post jobs.
 
 A paced load of jobs is timed alone, then beside `connections` slow ones; each of these is dialled again as soon as it
-is cut. The deadlines are the service's defaults. The load and the slow ones run in one process on the cores of the service.
+is cut. The deadlines are the service's defaults. Load and slow ones run in one process, on the cores of the service.
 """
 
 from __future__ import annotations
