@@ -6,7 +6,6 @@ Bytes leave the request here: a base64 source or an uploaded file becomes an upl
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ def _decode(text: str, field: str, most: int) -> bytes:
         raise _invalid(field, f"a picture may hold {most} bytes at most")
     try:
         data = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is what is not ASCII
         raise _invalid(field, "not base64") from None
     if not data:
         raise _invalid(field, "the picture is empty")

@@ -22,6 +22,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 from bench.arguments import say
 from bench.faults.scenario import Row, chance, conclude, parser
@@ -52,7 +53,10 @@ def fuzz(base_url: str, headers: Mapping[str, str], cases: int, number: int) -> 
         document = client.get("/openapi.json").json()
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=base_url)
-        operations = [result.ok() for result in schema.get_all_operations()]
+        every = list(schema.get_all_operations())
+        operations = [result.ok() for result in every if isinstance(result, Ok)]
+        if len(operations) < len(every):
+            raise RuntimeError(f"the document is not valid: {[one for one in every if not isinstance(one, Ok)]}")
         jobs = [client.post("/jobs", json=JOB).json()["id"] for _ in range(5)]
         while found.cases < cases:
             for operation in operations:

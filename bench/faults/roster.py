@@ -16,6 +16,7 @@ SCENARIOS: dict[str, str] = {
     "addresses": "Addresses",
     "hostile_servers": "Hostile servers",
     "hostile_pictures": "Hostile pictures",
+    "overload": "Overload",
     "slow_clients": "Slow clients",
     "api_fuzz": "API fuzz",
 }

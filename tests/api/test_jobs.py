@@ -186,6 +186,7 @@ def test_lists_are_newest_first_in_pages_and_filtered(api: httpx.Client, worker:
         ({"image": {"base64": "***"}}, "image.base64"),
         ({"image": {"base64": "data:text/html;base64,AAAA"}}, "image.base64"),
         ({"image": {"upload": "upl_short"}}, "image.upload"),
+        ({"image": {"base64": "caf\u00e9"}}, "image.base64"),
         ({"image": {"s3": "s3://bucket"}}, "image.s3"),
         ([], "body"),
     ],
