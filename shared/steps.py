@@ -11,14 +11,14 @@ may write; a worker that was silent for longer than its lease writes nothing.
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import IdempotencyMismatch, JobNotFound, Poison, QueueFull, QuotaExceeded, RateLimited, SpotterError
+from shared.errors import Poison
 from shared.keys import UNLIMITED, Limits
+from shared.refusals import refusal
 from shared.reports import Description, WorkerReport
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
 from shared.store import WORKER_TTL_MS, Call
@@ -106,7 +106,7 @@ def accept(
         if reply[0] == -6:
             return Accepted(0, earlier=reply[1].decode())
         if reply[0] < 0:
-            raise _refusal(spec, limits, *reply)
+            raise refusal(spec, limits, *reply)
         return Accepted(reply[1], reply[2] if reply[2] >= 0 else None)
 
     return Call(
@@ -118,23 +118,6 @@ def accept(
         ),
         read,
     )  # fmt: skip
-
-
-def _refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> SpotterError:
-    """What the script's negative answers mean."""
-    if why == -1:
-        return QueueFull(f"{number} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10)
-    if why == -2:
-        again_s = math.ceil(number / 1000)
-        text = f"{limits.rate:g} jobs a second and {limits.burst} at once are agreed; send this one again later."
-        return RateLimited(text, retry_after_s=again_s, headers=limits.headers(0, again_s))
-    if why == -3:
-        return QuotaExceeded(f"{number} of your jobs are open already; wait for their ends.", retry_after_s=5)
-    if why == -4:
-        return QuotaExceeded(f"{number} of your pictures are waiting already; send more later.", retry_after_s=5)
-    if why == -7:
-        return IdempotencyMismatch("Choose another Idempotency-Key for another job, or repeat the first one's body.")
-    return JobNotFound(f"There is no job {spec.id}, or its results are no longer kept.")
 
 
 def _digest(key: str) -> str:
