@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -18,6 +19,8 @@ from shared.views import blob, source_of
 
 router = APIRouter(tags=["jobs"])
 
+_QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+"""RFC 9110, 12.4.2."""
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _MAGIC = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
 
@@ -76,7 +79,7 @@ def _wanted(accept: str) -> str:
         for parameter in parameters.split(";"):
             name, _, value = parameter.strip().partition("=")
             if name == "q":
-                quality = float(value) if value.replace(".", "", 1).isdigit() else 0.0
+                quality = float(value) if _QVALUE.fullmatch(value) else 0.0
         ranked.append((quality, kind.strip()))
     for quality, kind in sorted(ranked, key=lambda entry: -entry[0]):
         if quality <= 0:

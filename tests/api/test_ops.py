@@ -79,6 +79,8 @@ def test_the_annotated_picture_comes_in_the_format_asked_for(api: httpx.Client, 
         assert answer.headers["content-type"] == f"image/{kind}"
         image = Image.open(io.BytesIO(answer.content))
         assert (image.format, image.size) == (kind.upper(), (40, 30))
+    odd = api.get(address, headers={b"Accept": b"image/png;q=\xb2, image/webp;q=0.1"})  # a superscript two: no weight
+    assert odd.headers["content-type"] == "image/webp"
     assert api.get(address, headers={"Accept": "text/html"}).status_code == 406
     assert api.get(f"/jobs/{job}/pictures/1").json()["code"] == "picture_not_found"
     assert api.get("/jobs/job_none/pictures/0").json()["code"] == "job_not_found"
