@@ -5,7 +5,8 @@
 Single-picture jobs (upload as the raw body) over HTTP into a local stack that this bench starts: a real server process
 for the store, the API and one worker. Closed loop (`bench.closedloop`): each of the clients sends, waits for the
 finished job (`Prefer: wait`), and sends the next. Beside it, in the same run and in turn with it, the bare loop
-(`bench.bare`). The ratio of the two is the answer; rates alone depend on the machine.
+(`bench.bare`), with the lanes that the worker has; and a loop that runs one batch at a time on all cores, as most people
+would write it. The ratio to the first is the answer; rates alone depend on the machine.
 
 The service pays for its load generator, which takes some of the same cores. The last line is one JSON document.
 """
@@ -47,22 +48,28 @@ def as_long(jobs: int, bare: BareRun) -> int:
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """All rounds of one precision, the bare loop and the service in turn."""
     bares: list[BareRun] = []
+    plain: list[float] = []
     loads: list[Load] = []
     for number in range(1, asked.rounds + 1):
         bare = bare_run(asked.image, asked.jobs, asked.models_dir, asked.model, asked.precision)
         load = service_round(asked, as_long(asked.jobs, bare))
+        one_run = bare_run(asked.image, asked.jobs, asked.models_dir, asked.model, asked.precision, lanes=1)
         bares.append(bare)
         loads.append(load)
-        say(f"round {number}: bare {bare.pictures_per_s:.1f}/s, service {load.rate:.1f}/s, "
-            f"ratio {load.rate / bare.pictures_per_s:.3f}")  # fmt: skip
-    share = ratios([load.rate for load in loads], [bare.pictures_per_s for bare in bares])
+        plain.append(one_run.pictures_per_s)
+        say(f"round {number}: bare {bare.pictures_per_s:.1f}/s, one run at a time {plain[-1]:.1f}/s, "
+            f"service {load.rate:.1f}/s, ratio {load.rate / bare.pictures_per_s:.3f}")  # fmt: skip
+    rates = [load.rate for load in loads]
+    share = ratios(rates, [bare.pictures_per_s for bare in bares])
     row = {
         "model": asked.model,
         "precision": f"{bares[0].precision} ({bares[0].provider})",
         "clients": asked.clients,
         "bare pictures/s": over_rounds([bare.pictures_per_s for bare in bares]),
-        "service jobs/s": over_rounds([load.rate for load in loads]),
+        "service jobs/s": over_rounds(rates),
         "ratio": over_rounds(share, 3),
+        "bare, one run at a time": over_rounds(plain),
+        "ratio to that": over_rounds(ratios(rates, plain), 3),
         "p50 ms": over_rounds([load.p50_ms for load in loads]),
         "p99 ms": over_rounds([load.p99_ms for load in loads]),
     }
