@@ -37,8 +37,8 @@ class Step:
 
 _SHARE = (
     "`ratio` is the service's rate over that of the bare loop, round by round: what queue, store and HTTP leave of the "
-    "model's own speed. The service shares its cores with the load generator, the bare loop does not. The loop runs as many "
-    "batches side by side as the worker does; `one run at a time` is the same loop without these lanes."
+    "model's own speed. The service shares its cores with the load generator, the bare loop does not. The loop runs as "
+    "many batches side by side as the worker does; `one run at a time` is the same loop without these lanes."
 )
 _BULK = (
     "The same ratio for jobs of many pictures. `url`: one job, fetched from a small HTTP server that runs on the same "

@@ -5,8 +5,8 @@
 Single-picture jobs (upload as the raw body) over HTTP into a local stack that this bench starts: a real server process
 for the store, the API and one worker. Closed loop (`bench.closedloop`): each of the clients sends, waits for the
 finished job (`Prefer: wait`), and sends the next. Beside it, in the same run and in turn with it, the bare loop
-(`bench.bare`), with the lanes that the worker has; and a loop that runs one batch at a time on all cores, as most people
-would write it. The ratio to the first is the answer; rates alone depend on the machine.
+(`bench.bare`), with the lanes that the worker has; and a loop that runs one batch at a time on all cores, as most
+people would write it. The ratio to the first is the answer; rates alone depend on the machine.
 
 The service pays for its load generator, which takes some of the same cores. The last line is one JSON document.
 """
