@@ -31,6 +31,7 @@ from api.routes import admin, docs, jobs, models, ops, pictures, results
 from api.scopes import PUBLIC
 from api.state import State
 from shared.blobs import large_blobs
+from shared.collector import spare_collections
 from shared.connection import connect, connect_async
 from shared.durability import durability, refuse_eviction
 from shared.errors import StartupError
@@ -187,6 +188,7 @@ def main() -> None:
         sys.exit(EX_CONFIG)
     start_logging("api", settings.log_level)
     server = uvicorn.Server(serving(settings, asked.host, asked.port))
+    spare_collections()
     server.run()
     if not server.started:
         sys.exit(1)

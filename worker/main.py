@@ -19,6 +19,7 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from shared.blobs import LargeBlobs, large_blobs
+from shared.collector import spare_collections
 from shared.connection import connect
 from shared.errors import SpotterError, StartupError
 from shared.ids import ulid
@@ -62,6 +63,7 @@ def main() -> int:
         settings = load()
         start_logging("worker", settings.log_level)
         cv2.setNumThreads(1)  # pictures are prepared side by side already
+        spare_collections()
         with ExitStack() as stack:
             return _run(settings, stack)
     except StartupError as error:
