@@ -14,15 +14,21 @@ from worker.linger import Lingering
 LONG_S = 20.0
 
 
-def test_a_waiting_thread_is_woken_by_the_next_job(store: JobStore) -> None:
+def await_waiting(client: redis.Redis) -> None:
+    until = time.monotonic() + 5
+    while not client.zcard(PREFIX + "lingering:m") and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+def test_a_waiting_thread_is_woken_by_the_next_job(store: JobStore, client: redis.Redis) -> None:
     lingering, woken = Lingering(store, 2, LONG_S), list[bool]()
     thread = threading.Thread(target=lambda: woken.append(lingering.for_work("m")))
     thread.start()
-    until = time.monotonic() + 5
-    while store.run(accepting(spec())).tokens and time.monotonic() < until:  # until the thread is there
-        take(store)
+    await_waiting(client)
+    assert store.run(accepting(spec())).tokens == 0
     thread.join(5)
     assert woken == [True]
+    assert len(take(store)) == 1
 
 
 def test_nobody_waits_longer_than_asked(store: JobStore) -> None:
@@ -36,8 +42,7 @@ def test_one_thread_is_left_for_other_tokens(store: JobStore, client: redis.Redi
     thread = threading.Thread(target=lingering.for_work, args=("m",))
     thread.start()
     start = time.monotonic()
-    while not client.zcard(PREFIX + "lingering:m") and time.monotonic() < start + 5:
-        time.sleep(0.001)
+    await_waiting(client)
     assert not lingering.for_work("m")
     assert time.monotonic() - start < LONG_S / 2, "it waited, and no thread was left"
     assert store.run(accepting(spec())).tokens == 0
