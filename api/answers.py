@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from shared.views import Snapshot, shown
 
@@ -20,3 +20,9 @@ def job_answer(
     if not snapshot.final:
         sent.setdefault("Retry-After", "1")
     return Response(shown(snapshot, base_url).model_dump_json(), status, sent, "application/json")
+
+
+def next_link(request: Request, base_url: str | None, path: str, cursor: str) -> str:
+    """The header `Link` (RFC 8288) of a page that has a next one: the same question from the cursor on."""
+    query = request.url.include_query_params(after=cursor).query
+    return f'<{base_url or ""}{path}?{query}>; rel="next"'

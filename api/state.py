@@ -16,8 +16,9 @@ from api.keys import Keys
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
 from shared.durability import Durability
-from shared.errors import JobNotFound, UnknownModel
+from shared.errors import UnknownModel
 from shared.queue import Waker
+from shared.refusals import no_such_job
 from shared.schema import INLINE_RESULTS
 from shared.settings import Settings
 from shared.store import AsyncJobStore
@@ -47,7 +48,7 @@ class State:
         """Raises JobNotFound, also for another owner's job."""
         (found,) = await self.store.run(view([job], inline_results=INLINE_RESULTS, owner=owner))
         if found is None:
-            raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
+            raise no_such_job(job)
         return found
 
     async def known_models(self) -> dict[str, Offer]:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from bench import machine
 from bench.arguments import end_in_order
 from bench.page import STEPS, Step, by_hand, last_document, page
+from bench.processes import watched
 from worker import hardware
 
 RESULTS = Path("out/bench")
@@ -31,23 +30,10 @@ def run(step: Step, options: tuple[str, ...]) -> dict[str, Any]:
     """One bench in a process of its own; its progress goes on to the terminal. Raises RuntimeError: it failed."""
     command = [sys.executable, "-m", step.module, *options]
     print(f"== {' '.join(command[1:])}", flush=True)
-    said = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bench:
-        assert bench.stdout is not None
-        stuck = threading.Timer(LIMIT_S, bench.terminate)  # a bench ends what it started when it is asked to end
-        stuck.start()
-        try:
-            for text in bench.stdout:
-                said.append(text)
-                print(text, end="", flush=True)
-            code = bench.wait()
-        finally:
-            stuck.cancel()
-            if bench.poll() is None:
-                bench.terminate()
+    code, said = watched(command, LIMIT_S)
     if code != 0:
         raise RuntimeError(f"{step.module} ended with {code}")
-    return last_document("".join(said))
+    return last_document(said)
 
 
 def results(here: dict[str, Any]) -> dict[str, dict[str, Any]]:

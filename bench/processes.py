@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,27 @@ def end(process: subprocess.Popen[bytes]) -> int:
         process.kill()
         process.wait()
         raise
+
+
+def watched(command: Sequence[str], limit_s: float) -> tuple[int, str]:
+    """Run a bench to its end, its output going on to the terminal as it comes: exit code, and all that it printed.
+
+    One that is stuck, or whose reader is ended, is asked to end, and then ends what it started.
+    """
+    said = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bench:
+        assert bench.stdout is not None
+        stuck = threading.Timer(limit_s, bench.terminate)
+        stuck.start()
+        try:
+            for text in bench.stdout:
+                said.append(text)
+                print(text, end="", flush=True)
+            return bench.wait(), "".join(said)
+        finally:
+            stuck.cancel()
+            if bench.poll() is None:
+                bench.terminate()
 
 
 def await_ready(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, limit_s: float) -> float:

@@ -70,6 +70,9 @@ def connect_async(url: str, name: str) -> redis.asyncio.Redis:
     return client
 
 
+_CANNOT_WRITE = ("MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY ")
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn the client's exceptions into `StoreUnavailable` and `StoreFull`."""
@@ -79,16 +82,12 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(
             "The job store does not answer; try again shortly.", retry_after_s=RETRY_AFTER_S
         ) from error
-    except redis.OutOfMemoryError as error:
-        raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
-    except redis.ReadOnlyError as error:
-        raise StoreUnavailable("The job store cannot write now.", retry_after_s=RETRY_AFTER_S) from error
     except redis.ResponseError as error:
-        # Inside a script the server reports these as plain errors, told apart by their first word.
+        # Outside of scripts the client has classes for some of these; inside they are told apart by their first word.
         words = str(error)
-        if "OOM " in words:
+        if isinstance(error, redis.OutOfMemoryError) or "OOM " in words:
             raise StoreFull("The job store has no memory left; try again later.", retry_after_s=30) from error
-        if any(word in words for word in ("MISCONF", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY ")):
+        if isinstance(error, redis.ReadOnlyError) or any(word in words for word in _CANNOT_WRITE):
             raise StoreUnavailable("The job store cannot write now.", retry_after_s=RETRY_AFTER_S) from error
         # Permissions that were taken away, or a fault of ours: never a reason to end a job, so it reads as an outage.
         logger.exception("the store refused a step")

@@ -87,7 +87,7 @@ def refuse_eviction(client: redis.Redis) -> None:
     try:
         with store_errors():
             found = read(client.info(*SECTIONS), {})
-    except (Overloaded, redis.ResponseError):
+    except Overloaded:
         return
     if found.evicts:
         raise StartupError(

@@ -23,4 +23,9 @@ def refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> Spotter
         return QuotaExceeded(f"{number} of your pictures are waiting already; send more later.", retry_after_s=5)
     if why == -7:
         return IdempotencyMismatch("Choose another Idempotency-Key for another job, or repeat the first one's body.")
-    return JobNotFound(f"There is no job {spec.id}, or its results are no longer kept.")
+    return no_such_job(spec.id)
+
+
+def no_such_job(job: str) -> JobNotFound:
+    """The same whether it never was, is no longer kept, or is somebody else's."""
+    return JobNotFound(f"There is no job {job}, or its results are no longer kept.")

@@ -76,7 +76,8 @@ def main() -> int:
 
 def _run(settings: Settings, stack: ExitStack) -> int:
     """Build everything in the order of dependence; `stack` closes it the other way round."""
-    models = _models(settings)
+    side_by_side = concurrency(settings.concurrency, cores(), computes_on_gpu(settings.provider))
+    models = _models(settings, side_by_side)
     stack.callback(models.close, settings.infer_timeout_s)
     models.load_all()
     url = settings.redis_url.get_secret_value()
@@ -100,11 +101,11 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     )  # fmt: skip
     large = large_blobs(settings)
     decoder, steps = Decoder(settings.max_image_pixels, settings.decode_memory_bytes), Steps()
-    quarantine = _quarantine(settings, decoder)
+    quarantine = _quarantine(settings, decoder, side_by_side)
     stack.callback(quarantine.close)
     detector = Detector(
         store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker,
-        Lingering(store, _concurrency(settings)), stages, steps, _limits(settings),
+        Lingering(store, side_by_side), stages, steps, _limits(settings),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress, waker)
     if deliveries:
@@ -114,7 +115,6 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     subscriptions = Subscriptions(celery, [DELIVER_QUEUE] if deliveries else [])
     subscriptions.want(models.references)
     bury(store)
-    side_by_side = _concurrency(settings)
     logger.info("worker ready", extra={"cores": cores(), "concurrency": side_by_side, "chunk": settings.chunk})
     presence = Presence(name, store, models, leases, stages, side_by_side)
     presence.start()
@@ -132,7 +132,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     return _consume(subscriptions, side_by_side, detector, name)
 
 
-def _models(settings: Settings) -> Models:
+def _models(settings: Settings, side_by_side: int) -> Models:
     """Those named, else all on disk, the default among them in any case."""
     loader = Loader(
         provider=settings.provider,
@@ -145,7 +145,7 @@ def _models(settings: Settings) -> Models:
             memory_bytes=settings.gpu_memory_bytes,
             cache=Path(settings.engine_cache).expanduser() if settings.provider == "tensorrt" else None,
         ),
-        capacity=_concurrency(settings) * settings.chunk,
+        capacity=side_by_side * settings.chunk,
     )
     return Models(
         Path(settings.models_dir),
@@ -154,10 +154,6 @@ def _models(settings: Settings) -> Models:
         discover=not settings.models,
         grace_s=settings.retire_s,
     )
-
-
-def _concurrency(settings: Settings) -> int:
-    return concurrency(settings.concurrency, cores(), computes_on_gpu(settings.provider))
 
 
 def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBlobs | None) -> Sources:
@@ -169,12 +165,12 @@ def _sources(settings: Settings, egress: Egress, store: JobStore, large: LargeBl
     return Sources(egress, access, get_upload, settings.max_image_bytes)
 
 
-def _quarantine(settings: Settings, decoder: Decoder) -> Quarantine:
+def _quarantine(settings: Settings, decoder: Decoder, side_by_side: int) -> Quarantine:
     confinement = Confinement(
         settings.max_image_pixels, settings.decode_memory_bytes, settings.max_image_bytes, settings.decode_timeout_s
     )
     # More children than cores decode no faster; one more, so that one that hangs costs little.
-    return Quarantine(confinement, decoder.budget, min(_concurrency(settings), cores() + 1))
+    return Quarantine(confinement, decoder.budget, min(side_by_side, cores() + 1))
 
 
 def _limits(settings: Settings) -> Limits:

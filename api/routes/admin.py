@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from api.answers import job_answer
+from api.answers import job_answer, next_link
 from api.openapi import JOB_ANSWERS
 from api.routes.pictures import stored
 from api.scopes import ADMIN
@@ -50,8 +50,7 @@ async def list_dead(
     if len(rows) > limit:
         died_ms, last = rows[limit - 1]
         following = f"{died_ms}.{last.job}.{last.index}"
-        query = request.url.include_query_params(after=following).query
-        response.headers["Link"] = f'<{state.settings.base_url or ""}/admin/dead?{query}>; rel="next"'
+        response.headers["Link"] = next_link(request, state.settings.base_url, "/admin/dead", following)
     return DeadPage(dead=[letter for _, letter in rows[:limit]], next=following)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel
 
-from api.answers import etag, job_answer
+from api.answers import etag, job_answer, next_link
 from api.bodies import Allowed, Submission, read_submission
 from api.idempotency import HEADER, fingerprint, read_key
 from api.keys import Caller
@@ -20,8 +20,9 @@ from api.openapi import JOB_ANSWERS, SUBMIT_BODY
 from api.scopes import Reader, Writer
 from api.state import Shared, State
 from shared import observe
-from shared.errors import FieldError, InvalidRequest, JobFinished, JobNotFound
+from shared.errors import FieldError, InvalidRequest, JobFinished
 from shared.ids import job_id
+from shared.refusals import no_such_job
 from shared.schema import JobSpec, JobView, Status
 from shared.steps import Accepted, Idempotent, accept, cancel
 from shared.store import Call
@@ -105,7 +106,7 @@ async def list_jobs(
     base = state.settings.base_url
     found, following = await find(state.store, caller.owner, wanted, after, limit)
     if following:
-        response.headers["Link"] = f'<{_next_page(request, base, following)}>; rel="next"'
+        response.headers["Link"] = next_link(request, base, "/jobs", following)
     return JobPage(jobs=[shown(snapshot, base) for snapshot in found], next=following)
 
 
@@ -114,7 +115,7 @@ async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     """End a job at once: what waits is never begun, and what runs is not written any more. 409 when it has ended."""
     outcome = await state.store.run(cancel(job, caller.owner))
     if outcome == "":
-        raise JobNotFound(f"There is no job {job}, or its results are no longer kept.")
+        raise no_such_job(job)
     if outcome != "ended":
         raise JobFinished(f"The job is {outcome} already.")
     return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
@@ -218,8 +219,3 @@ def _preferred_wait(header: str) -> int | None:
     if not found:
         return None
     return min(MAX_WAIT_S, int(found.group(1) or MAX_WAIT_S))
-
-
-def _next_page(request: Request, base_url: str | None, cursor: str) -> str:
-    """The same question from the cursor on."""
-    return f"{base_url or ''}/jobs?{request.url.include_query_params(after=cursor).query}"

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from bench.arguments import end_in_order, say
 from bench.faults.page import by_hand, page
 from bench.faults.roster import SCENARIOS
 from bench.faults.scenario import OUT
+from bench.processes import watched
 
 PAGE = Path("docs/reliability.md")
 LIMIT_S = 3600.0
@@ -29,20 +28,8 @@ LIMIT_S = 3600.0
 def run(name: str, options: list[str]) -> dict[str, Any]:
     """One scenario; its progress goes on to the terminal. Raises RuntimeError: it ended without a document."""
     command = [sys.executable, "-m", f"bench.faults.{name}", *options]
-    last = ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bench:
-        assert bench.stdout is not None
-        stuck = threading.Timer(LIMIT_S, bench.terminate)  # a scenario ends what it started when it is asked to end
-        stuck.start()
-        try:
-            for text in bench.stdout:
-                last = text
-                print(text, end="", flush=True)
-            code = bench.wait()
-        finally:
-            stuck.cancel()
-            if bench.poll() is None:
-                bench.terminate()
+    code, said = watched(command, LIMIT_S)
+    last = said.rstrip("\n").rpartition("\n")[2]
     if not last.startswith("{"):
         raise RuntimeError(f"bench.faults.{name} ended with {code} and no document")
     document: dict[str, Any] = json.loads(last)

@@ -11,16 +11,16 @@ import base64
 import hashlib
 import hmac
 import random
-import threading
 from collections import Counter
-from types import TracebackType
+
+from bench.loopback import Loopback
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of a fault run only....").decode()
 REASONS = {200: "OK", 500: "Internal Server Error", 503: "Service Unavailable"}
 READ_S = 30.0
 
 
-class Receiver:
+class Receiver(Loopback):
     """`with Receiver(random, 0.3) as receiver:` takes webhooks at `receiver.url`, and fails 30 % of the attempts.
 
     Attributes:
@@ -31,60 +31,27 @@ class Receiver:
     """
 
     def __init__(self, chance: random.Random, failing: float, slow_s: float = 0.03) -> None:
+        super().__init__("receiver")
         self._chance, self._failing, self._slow_s = chance, failing, slow_s
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="receiver", daemon=True)
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
         self.believed: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.attempts = self.forged = 0
-        self.url = ""
 
-    def __enter__(self) -> Receiver:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
-        return self
+    @property
+    def url(self) -> str:
+        """Where the webhooks go."""
+        return f"http://127.0.0.1:{self.port}/hook"
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            async with asyncio.timeout(READ_S):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-                body = await reader.readexactly(int(fields["content-length"]))
-            await asyncio.sleep(self._slow_s)
-            if status := self._judge(fields, body):
-                writer.write(f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Length: 0\r\n\r\n".encode())
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-            return  # its sender was killed
-        except asyncio.CancelledError:
-            return  # the run is over; a cancelled handler would be logged as an error
-        finally:
-            self._open.discard(task)
-            writer.close()
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One attempt."""
+        async with asyncio.timeout(READ_S):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            body = await reader.readexactly(int(fields["content-length"]))
+        await asyncio.sleep(self._slow_s)
+        if status := self._judge(fields, body):
+            writer.write(f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
 
     def _judge(self, fields: dict[str, str], body: bytes) -> int | None:
         """The status to answer with; None: close without a word."""
