@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ async def read_submission(request: Request, allowed: Allowed) -> Submission:
         return await _from_form(request, allowed)
     if kind.startswith("image/") or kind == "application/octet-stream":
         fields = [(name, value) for name, value in request.query_params.multi_items() if name not in _QUERY_ONLY]
-        return _with_uploads(fields, [(await request.body(), None)], allowed, one=True)
+        return from_pictures(_document(fields), [(await request.body(), None)], allowed, one=True)
     raise UnsupportedMedia(
         f"{kind!r} is not read here: send application/json, multipart/form-data, or the picture itself as image/*."
     )
@@ -122,12 +122,21 @@ async def _from_form(request: Request, allowed: Allowed) -> Submission:
     if not files:
         raise _invalid("file", "the form holds no picture; add one in the field `file`")
     _check_count(len(files), allowed.pictures)
-    return _with_uploads(fields, files, allowed, one=len(files) == 1)
+    return from_pictures(_document(fields), files, allowed, one=len(files) == 1)
 
 
-def _with_uploads(
-    fields: Iterable[tuple[str, str]], files: list[tuple[bytes, str | None]], allowed: Allowed, *, one: bool
+def from_pictures(
+    document: Mapping[str, Any], files: Sequence[tuple[bytes, str | None]], allowed: Allowed, *, one: bool
 ) -> Submission:
+    """A submission of pictures that came as bytes.
+
+    Args:
+        document: the other fields of a JobRequest, as JSON has them.
+        files: bytes and name (it becomes the picture's `id`) of each.
+        one: `image` instead of `images`.
+
+    Raises InvalidRequest, pydantic.ValidationError.
+    """
     uploads: dict[str, bytes] = {}
     sources: list[UploadSource] = []
     for data, filename in files:
@@ -138,11 +147,10 @@ def _with_uploads(
         name = upload_id(allowed.owner)
         uploads[name] = data
         sources.append(UploadSource(upload=name, id=filename[:200] if filename else None))
-    document = _document(fields)
     if {"image", "images"} & set(document):
         raise _invalid("file", "give pictures as files or as sources, not both")
-    document |= {"image": sources[0]} if one else {"images": tuple(sources)}
-    return Submission(JobRequest.model_validate(document), tuple(sources), uploads)
+    pictures = {"image": sources[0]} if one else {"images": tuple(sources)}
+    return Submission(JobRequest.model_validate({**document, **pictures}), tuple(sources), uploads)
 
 
 def _document(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
+from api.adapters import chosen
 from api.admission import Admission
 from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
@@ -78,6 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for routes in (jobs, pictures, results, models, ops, docs, admin):
         app.include_router(routes.router)
+    for router in chosen(settings.adapters):
+        app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

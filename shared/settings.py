@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     webhook_http: bool = Field(False, description="allow http:// endpoints, not only https://")
 
     # -- service
+    adapters: Annotated[tuple[str, ...], CommaList] = Field(
+        (), description="interfaces of other systems to answer as well (docs/adapters.md); all: every one"
+    )
+    adapter_wait_s: float = Field(60.0, gt=0, le=600, description="an adapter's answer waits so long for its job")
     base_url: str | None = Field(None, description="public address for links; empty: links are paths")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="JSON logs on stderr")
 
@@ -139,6 +143,7 @@ class Settings(BaseSettings):
         "s3_buckets",
         "webhook_retry_s",
         "secrets_dir",
+        "adapters",
         mode="before",
     )
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from contextlib import ExitStack
@@ -12,20 +11,18 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel
 
 from api.answers import etag, job_answer, next_link
-from api.bodies import Allowed, Submission, read_submission
-from api.idempotency import HEADER, fingerprint, read_key
+from api.bodies import read_submission
+from api.idempotency import HEADER, read_key
+from api.intake import allowed, ended, prepare, take_in
 from api.keys import Caller
 from api.listing import CURSOR, Filter, find
 from api.openapi import JOB_ANSWERS, SUBMIT_BODY
 from api.scopes import Reader, Writer
 from api.state import Shared, State
-from shared import observe
-from shared.errors import FieldError, InvalidRequest, JobFinished
-from shared.ids import job_id
+from shared.errors import JobFinished
 from shared.refusals import no_such_job
 from shared.schema import JobSpec, JobView, Status
-from shared.steps import Accepted, Idempotent, accept, cancel
-from shared.store import Call
+from shared.steps import Accepted, cancel
 from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
@@ -48,23 +45,19 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
 
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """
-    state.admission.check()
     wait_s = _preferred_wait(request.headers.get("prefer", ""))
     key = read_key(request.headers.get(HEADER))
-    with ExitStack() as taking_in:
-        taking_in.enter_context(state.in_flight.holding(caller.owner, key))
-        spec, taking = await _read(request, state, caller, key)
+    with ExitStack() as watching:
+        with state.in_flight.holding(caller.owner, key):
+            state.admission.check()
+            submission = await read_submission(request, allowed(state, caller))
+            intake = await prepare(state, caller, submission, key)
+            watch = watching.enter_context(state.changes.watch(intake.spec.id, only_final=True))
+            taken = await take_in(state, intake)
         if wait_s is None:
-            taken = await _take_in(state, spec, taking)
-            return await _submitted(state, caller, spec, taken)
-        with state.changes.watch(spec.id, only_final=True) as watch:
-            taken = await _take_in(state, spec, taking)
-            taking_in.close()
-            if taken.earlier is None:
-                snapshot = await watch.until(lambda: state.snapshot(spec.id, caller.owner), _final, wait_s, new=True)
-                return await _submitted(state, caller, spec, taken, snapshot, wait_s)
-    snapshot = await _ended(state, caller, taken.earlier, wait_s)
-    return await _submitted(state, caller, spec, taken, snapshot, wait_s)
+            return await _submitted(state, caller, intake.spec, taken)
+        snapshot = await ended(state, caller, intake.spec, taken, watch, wait_s)
+    return await _submitted(state, caller, intake.spec, taken, snapshot, wait_s)
 
 
 @router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS)
@@ -121,37 +114,6 @@ async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
 
 
-async def _read(request: Request, state: State, caller: Caller, key: str | None) -> tuple[JobSpec, Call[Accepted]]:
-    """The job that a request asks for, and the step that takes it in."""
-    settings = state.settings
-    allowed = Allowed(caller.owner, settings.max_pictures, settings.max_image_bytes)
-    submission = await read_submission(request, allowed)
-    spec = await _spec(state, caller, submission)
-    observe.job_id.set(spec.id)
-    inline = await _store_large(state, submission.uploads)
-    return spec, accept(
-        spec,
-        submission.sources,
-        queue_limit=settings.queue_limit,
-        blobs=inline,
-        limits=caller.limits,
-        idempotent=Idempotent(key, fingerprint(submission)) if key else None,
-    )
-
-
-async def _take_in(state: State, spec: JobSpec, taking: Call[Accepted]) -> Accepted:
-    """Run the accept and publish its tokens."""
-    taken = await state.store.run(taking)
-    state.waker.wake_detect(spec.model, taken.tokens)
-    return taken
-
-
-async def _ended(state: State, caller: Caller, job: str, wait_s: int) -> Snapshot:
-    """A job once it is final, or as it is after `wait_s`."""
-    with state.changes.watch(job, only_final=True) as watch:
-        return await watch.until(lambda: state.snapshot(job, caller.owner), _final, wait_s)
-
-
 async def _submitted(
     state: State, caller: Caller, spec: JobSpec, taken: Accepted, snapshot: Snapshot | None = None,
     wait_s: int | None = None,
@@ -169,48 +131,6 @@ async def _submitted(
         limits = caller.limits
         headers |= limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
     return job_answer(snapshot, state.settings.base_url, 200 if wait_s is not None and snapshot.final else 202, headers)
-
-
-async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:
-    request, settings = submission.request, state.settings
-    if request.webhook is not None:
-        _check_webhook(request.webhook.url, settings.webhook_secret is not None, settings.webhook_http)
-    return JobSpec(
-        id=job_id(),
-        owner=caller.owner,
-        model=await state.reference(request.model),
-        options=request.options,
-        priority=request.priority,
-        total=len(submission.sources),
-        deadline_s=request.deadline_s or settings.deadline_s,
-        retain_s=request.retain_s or settings.retain_s,
-        webhook=request.webhook,
-        metadata=request.metadata,
-    )
-
-
-def _check_webhook(url: str, have_secret: bool, allow_http: bool) -> None:
-    reason = None
-    if not have_secret:
-        reason = "webhooks are off on this service: its operator sets SPOTTER_WEBHOOK_SECRET"
-    elif not allow_http and not url.lower().startswith("https://"):
-        reason = "an endpoint must be https://"
-    if reason:
-        raise InvalidRequest(f"Correct webhook.url: {reason}.", errors=(FieldError("webhook.url", reason),))
-
-
-async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, bytes]:
-    """Put what is too large for the store into S3, where there is one; the rest goes with the accept."""
-    if state.large_blobs is None:
-        return uploads
-    large = {name: data for name, data in uploads.items() if state.large_blobs.takes(data)}
-    for name, data in large.items():
-        await asyncio.to_thread(state.large_blobs.put, name, data)
-    return {name: data for name, data in uploads.items() if name not in large}
-
-
-def _final(snapshot: Snapshot) -> bool:
-    return snapshot.final
 
 
 def _preferred_wait(header: str) -> int | None:
