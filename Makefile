@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 MODEL := models/yolov3-tiny/1/model.json
 TOOLS := build/tools/.installed
+FOREIGN := build/foreign/.installed
 IMAGES := api worker worker-gpu zoo
 IMAGE ?=
 ARGS ?=
@@ -36,6 +37,9 @@ test: $(VENV)/dev ## ruff, mypy and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
+
+.PHONY: foreign
+foreign: $(FOREIGN) ## install other systems' clients: with them the tests of formats and adapters are whole
 
 .PHONY: bench
 bench: $(VENV)/local $(MODEL) ## measure and write docs/benchmarks.md (15 minutes; ARGS=--quick: 3)
@@ -94,6 +98,11 @@ $(TOOLS): requirements/tools.txt | $(BIN)/python
 	@build/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
 	@touch $@
 
+$(FOREIGN): requirements/foreign.txt | $(BIN)/python
+	@$(BIN)/python -m venv build/foreign
+	@build/foreign/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/foreign.txt
+	@touch $@
+
 # -- for developers: the locked versions ------------------------------------------------------------------------------
 # Versions that are locked stay (make lock ARGS=--upgrade for new ones), and all files agree with dev.txt.
 
@@ -111,7 +120,7 @@ EXTRAS_local := --extra local
 lock: | $(UV) ## choose the versions of requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --extra dev $(ARGS) -o requirements/dev.txt
 	$(foreach side,$(SIDES),$(COMPILE) $(EXTRAS_$(side)) $(ARGS) -c requirements/dev.txt -o requirements/$(side).txt &&) true
-	$(UV) pip compile requirements/tools.in $(EXACT) $(ARGS) -o requirements/tools.txt
+	$(foreach apart,tools foreign,$(UV) pip compile requirements/$(apart).in $(EXACT) $(ARGS) -o requirements/$(apart).txt &&) true
 
 $(UV): | $(BIN)/python
 	$(BIN)/python -m venv build/lock
