@@ -21,7 +21,7 @@ needs_foreign = pytest.mark.skipif(
 
 
 def run_foreign(script: str, *arguments: str | Path) -> Any:
-    """What `tests/foreign/<script>.py` printed, read as JSON. A script that fails, fails the test with its last words."""
+    """What `tests/foreign/<script>.py` printed, read as JSON. A script that fails, fails the test."""
     done = subprocess.run(
         [PYTHON, "-W", "ignore", ROOT / "tests" / "foreign" / f"{script}.py", *arguments],
         capture_output=True,
