@@ -140,17 +140,22 @@ def from_pictures(
     uploads: dict[str, bytes] = {}
     sources: list[UploadSource] = []
     for data, filename in files:
-        if not data:
-            raise _invalid("file", "the picture is empty")
-        if len(data) > allowed.image_bytes:
-            raise _invalid("file", f"a picture may hold {allowed.image_bytes} bytes at most")
-        name = upload_id(allowed.owner)
-        uploads[name] = data
-        sources.append(UploadSource(upload=name, id=filename[:200] if filename else None))
+        sources.append(uploaded(data, filename, allowed, uploads))
     if {"image", "images"} & set(document):
         raise _invalid("file", "give pictures as files or as sources, not both")
     pictures = {"image": sources[0]} if one else {"images": tuple(sources)}
     return Submission(JobRequest.model_validate({**document, **pictures}), tuple(sources), uploads)
+
+
+def uploaded(data: bytes, filename: str | None, allowed: Allowed, uploads: dict[str, bytes]) -> UploadSource:
+    """Give a picture's bytes a name of their own and put them into `uploads`. Raises InvalidRequest."""
+    if not data:
+        raise _invalid("file", "the picture is empty")
+    if len(data) > allowed.image_bytes:
+        raise _invalid("file", f"a picture may hold {allowed.image_bytes} bytes at most")
+    name = upload_id(allowed.owner)
+    uploads[name] = data
+    return UploadSource(upload=name, id=filename[:200] if filename else None)
 
 
 def _document(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -10,18 +10,19 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems
 from api.adapters import chosen
+from api.adapters.document import add_shared
 from api.admission import Admission
 from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
@@ -79,9 +80,10 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for routes in (jobs, pictures, results, models, ops, docs, admin):
         app.include_router(routes.router)
-    for router in chosen(settings.adapters):
+    adapters = chosen(settings.adapters)
+    for router in adapters:
         app.include_router(router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, adapters)  # type: ignore[method-assign]
     return app
 
 
@@ -136,9 +138,10 @@ def _version() -> str:
         return "0"
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, adapters: Iterable[APIRouter]) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        add_shared(document, adapters)
         app.openapi_schema = complete(document, PUBLIC)
     return app.openapi_schema
 

@@ -108,10 +108,15 @@ def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]
             statuses = [*_ANYWHERE, *(() if path in public else _BEHIND_A_KEY)]
             if "202" in answers:
                 statuses += _OF_AN_OWNERS_LIMITS
-            answers |= {status: _PROBLEM for status in statuses if status == "422" or status not in answers}
+            answers |= {status: _PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
             if path not in public:
                 operation["security"] = [{"key": []}]
     return add_components(document)
+
+
+def _guessed(answer: dict[str, Any]) -> bool:
+    """What FastAPI supposes of 422, where a route does not say it."""
+    return "HTTPValidationError" in str(answer)
 
 
 def add_components(document: dict[str, Any]) -> dict[str, Any]:

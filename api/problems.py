@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +29,7 @@ _BY_HTTP_STATUS: dict[int, type[SpotterError]] = {
 }
 
 
-def problem(error: SpotterError, instance: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem(error: SpotterError, instance: str) -> Response:
     """The answer for one error; `instance` is the request's path."""
     body: dict[str, Any] = {
         "type": f"urn:spotter:problem:{error.code}",
@@ -43,7 +42,7 @@ def problem(error: SpotterError, instance: str, headers: Mapping[str, str] | Non
     }
     if error.errors:
         body["errors"] = [{"field": one.field, "reason": one.reason} for one in error.errors]
-    sent = {**error.headers, **(headers or {})}
+    sent = dict(error.headers)
     if error.retry_after_s is not None:
         body["retry_after"] = error.retry_after_s
         sent["Retry-After"] = str(error.retry_after_s)
@@ -62,20 +61,21 @@ def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
     return InvalidRequest(f"Correct these and send it again: {names}.", errors=unique)
 
 
-async def _spotter(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SpotterError)
-    if error.http_status >= 500:
-        logger.warning("refused", extra={"code": error.code, "cause": str(error.__cause__)})
-    return problem(error, request.url.path)
+def in_the_tree(error: Exception) -> SpotterError:
+    """Whatever a route may raise, as an error of the tree; what the operator has to know is logged."""
+    if isinstance(error, SpotterError):
+        if error.http_status >= 500:
+            logger.warning("refused", extra={"code": error.code, "cause": str(error.__cause__)})
+        return error
+    if isinstance(error, ValidationError | RequestValidationError):
+        return invalid(error)
+    if isinstance(error, HTTPException):
+        return _http(error)
+    logger.error("internal error", exc_info=error)
+    return errors.Internal("The request id finds the details in the log.")
 
 
-async def _validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ValidationError | RequestValidationError)
-    return problem(invalid(error), request.url.path)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _http(error: HTTPException) -> SpotterError:
     known = _BY_HTTP_STATUS.get(error.status_code)
     if known is None:
         known = type("Other", (SpotterError,), {
@@ -83,23 +83,19 @@ async def _http(request: Request, error: Exception) -> Response:
             "title": HTTPStatus(error.status_code).phrase,
             "http_status": error.status_code,
         })  # fmt: skip
-    return problem(known(), request.url.path, error.headers)
+    return known(headers=error.headers)
 
 
 async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)  # nobody reads it: the client closed the connection, or was too slow
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
-    logger.error("internal error", exc_info=error)
-    return problem(errors.Internal("The request id finds the details in the log."), request.url.path)
+async def _problem(request: Request, error: Exception) -> Response:
+    return problem(in_the_tree(error), request.url.path)
 
 
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
-    app.add_exception_handler(SpotterError, _spotter)
-    app.add_exception_handler(ValidationError, _validation)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
+    for kind in (SpotterError, ValidationError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _problem)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unknown)

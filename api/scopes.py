@@ -19,12 +19,21 @@ SCOPE_OF: dict[Callable[..., Awaitable[Caller]], Scope] = {}
 """The dependencies that were made here, for the OpenAPI document and the test of the route table."""
 
 
-def requires(scope: Scope) -> Callable[[Request, Shared], Awaitable[Caller]]:
-    """A dependency: the caller, who has a key with this scope. Raises Unauthorized, Forbidden, StoreUnavailable."""
+async def _authorization(request: Request) -> str | None:
+    return request.headers.get("authorization")
+
+
+def requires(
+    scope: Scope, authorization: Callable[[Request], Awaitable[str | None]] = _authorization
+) -> Callable[[Request, Shared], Awaitable[Caller]]:
+    """A dependency: the caller, who has a key with this scope. Raises Unauthorized, Forbidden, StoreUnavailable.
+
+    `authorization` finds what else the header `Authorization` says: clients of other systems have their own places.
+    """
 
     async def allowed(request: Request, state: Shared) -> Caller:
         server = request.scope["server"]
-        caller = await state.keys.caller(request.headers.get("authorization"), server[0] if server else "")
+        caller = await state.keys.caller(await authorization(request), server[0] if server else "")
         if scope not in caller.scopes:
             raise Forbidden(
                 f"This needs a key with the scope {scope}.",

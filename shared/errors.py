@@ -29,6 +29,7 @@
     |  |- QueueFull               503 queue_full
     |  |- StoreFull               503 store_full
     |  `- StoreUnavailable        503 store_unavailable
+    |- WaitOver                504 wait_over: the job has not ended while an adapter waited for it; it goes on
     |- PictureError             one picture cannot be answered; its job goes on
     |  |- InvalidImage            invalid_image
     |  |- ImageTooLarge           image_too_large
@@ -52,6 +53,15 @@ what to do next, and never holds a secret, a resolved address or a foreign serve
 from __future__ import annotations
 
 from shared.failure import FieldError, SpotterError
+from shared.overload_errors import (
+    Overloaded,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    ServiceBusy,
+    StoreFull,
+    StoreUnavailable,
+)
 from shared.picture_errors import (
     AddressForbidden,
     FetchFailed,
@@ -67,6 +77,7 @@ from shared.picture_errors import (
     SourceNotFound,
     SourceTooLarge,
     UploadGone,
+    picture_error,
 )
 
 __all__ = [
@@ -114,6 +125,8 @@ __all__ = [
     "UnknownModel",
     "UnsupportedMedia",
     "UploadGone",
+    "WaitOver",
+    "picture_error",
 ]
 
 
@@ -243,46 +256,10 @@ class IdempotencyMismatch(BadRequest):
     code, title, http_status = "idempotency_mismatch", "The key belongs to another request", 422
 
 
-class Overloaded(SpotterError):
-    """The service cannot take this now; nothing is wrong with the request."""
+class WaitOver(SpotterError):
+    """The job has not ended while an adapter waited for it; it goes on, and can be looked at by its id."""
 
-    code, title, http_status, retryable = "overloaded", "The service is busy", 503, True
-
-
-class RateLimited(Overloaded):
-    """The owner sends more jobs a second than agreed."""
-
-    code, title, http_status = "rate_limited", "Too many jobs a second", 429
-
-
-class QuotaExceeded(Overloaded):
-    """The owner has as many jobs open, or pictures waiting, as agreed."""
-
-    code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
-
-
-class ServiceBusy(Overloaded):
-    """The process holds as many connections as it may."""
-
-    code, title = "service_busy", "The service has no connection left"
-
-
-class QueueFull(Overloaded):
-    """The queue has reached its bound."""
-
-    code, title = "queue_full", "The queue is full"
-
-
-class StoreFull(Overloaded):
-    """The store has no memory left for further jobs."""
-
-    code, title = "store_full", "The store is full"
-
-
-class StoreUnavailable(Overloaded):
-    """The store does not answer or cannot write."""
-
-    code, title = "store_unavailable", "The job store is not available"
+    code, title, http_status = "wait_over", "The job has not ended yet", 504
 
 
 class StartupError(SpotterError):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from shared.failure import SpotterError
 
 
@@ -90,3 +92,15 @@ class Internal(PictureError):
     """An error that nobody foresaw; the log has the details under the job's id."""
 
     code, title, http_status = "internal", "Internal error", 500
+
+
+def picture_error(code: str, detail: str, headers: Mapping[str, str] | None = None) -> PictureError:
+    """What a worker wrote into a picture's `error`, as the error again; an unknown code is a plain PictureError."""
+    kind = {one.code: one for one in _every(PictureError)}.get(code, PictureError)
+    return kind(detail, headers=headers)
+
+
+def _every(kind: type[PictureError]) -> Iterator[type[PictureError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _every(child)

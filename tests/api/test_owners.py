@@ -22,6 +22,11 @@ ROUTES: dict[tuple[str, str], Any] = {
     for route in iter_route_contexts(create_app(Settings(auth="keys")).routes)
     for method in route.methods or ()
 }
+OF_ADAPTERS = [
+    route
+    for route in iter_route_contexts(create_app(Settings(auth="keys", adapters=("all",))).routes)
+    if any((method, route.path) not in ROUTES for method in route.methods or ())
+]
 OF_A_JOB = {
     ("GET", "/jobs/{job}"): "/jobs/{job}",
     ("GET", "/jobs/{job}/results"): "/jobs/{job}/results",
@@ -83,6 +88,13 @@ def test_every_route_has_a_row_here() -> None:
 def test_every_route_says_what_it_asks_of_its_caller(method: str, path: str) -> None:
     asked = [one.call for one in ROUTES[method, path].dependant.dependencies if one.call in SCOPE_OF]
     assert bool(asked) != (path in PUBLIC)
+
+
+@pytest.mark.parametrize("route", OF_ADAPTERS, ids=lambda route: f"{route.path} {min(route.methods)}")
+def test_every_route_of_an_adapter_says_it_too(route: Any) -> None:
+    asked = [SCOPE_OF[one.call] for one in route.dependant.dependencies if one.call in SCOPE_OF]
+    assert bool(asked) != (route.path in PUBLIC)
+    assert "admin" not in asked
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(OF_A_JOB))

@@ -11,7 +11,7 @@ from shared.errors import Overloaded, PictureError, SpotterError
 
 def tree(root: type[SpotterError] = SpotterError) -> Iterator[type[SpotterError]]:
     for child in root.__subclasses__():
-        if child.__module__ in ("shared.errors", "shared.picture_errors"):
+        if child.__module__ in ("shared.errors", "shared.overload_errors", "shared.picture_errors"):
             yield child
             yield from tree(child)
 

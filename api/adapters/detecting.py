@@ -1,0 +1,74 @@
+"""Pictures of a foreign request -> a job -> its results, waited for: what every adapter does between its two forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api.adapters.bodies import invalid
+from api.adapters.foreign import JOB_HEADER
+from api.bodies import Allowed, Submission, uploaded
+from api.intake import allowed, run_to_end
+from api.keys import Caller
+from api.state import State
+from shared.errors import JobFinished, WaitOver, picture_error
+from shared.schema import INLINE_RESULTS, JobRequest, PictureResult, UrlSource
+from shared.views import Snapshot
+
+RETAIN_S = 3600
+"""A foreign client has its answer and does not come back; the job that the header names can be looked at so long."""
+
+
+async def detect(
+    state: State, caller: Caller, pictures: Sequence[bytes | str], document: Mapping[str, Any]
+) -> Snapshot:  # fmt: skip
+    """A job of these pictures, ended: `SPOTTER_ADAPTER_WAIT_S` is waited for it. Pictures of it may have failed.
+
+    Args:
+        pictures: bytes, or the address that a worker fetches (text).
+        document: the other fields of a JobRequest, as JSON has them: `model`, `options`, ...
+
+    Raises:
+        WaitOver: it goes on; its header names the job.
+        JobFinished: somebody canceled it, or its deadline came.
+        SpotterError: what `run_to_end` says; pydantic.ValidationError.
+    """
+    made = submission(pictures, document, allowed(state, caller))
+    wait_s = state.settings.adapter_wait_s
+    snapshot = await run_to_end(state, caller, made, wait_s)
+    job = {JOB_HEADER: snapshot.spec.id}
+    if not snapshot.final:
+        raise WaitOver(f"Job {snapshot.spec.id} has not ended in {wait_s:g} s; it goes on.", headers=job)
+    if snapshot.view.status in ("canceled", "expired"):
+        raise JobFinished(f"Job {snapshot.spec.id} is {snapshot.view.status}.", headers=job)
+    return snapshot
+
+
+async def detections(
+    state: State, caller: Caller, pictures: Sequence[bytes | str], document: Mapping[str, Any]
+) -> tuple[PictureResult, ...]:  # fmt: skip
+    """The results of all pictures, in order, each with `image` and `detections`. (`Snapshot.spec.id` is in the header.)
+
+    Raises:
+        PictureError: one failed: the first that did.
+        SpotterError: what `detect` says; pydantic.ValidationError.
+    """
+    snapshot = await detect(state, caller, pictures, document)
+    results = snapshot.view.results or ()
+    for result in results:
+        if result.error is not None:
+            raise picture_error(result.error.code, result.error.detail, headers={JOB_HEADER: snapshot.spec.id})
+    return results
+
+
+def submission(pictures: Sequence[bytes | str], document: Mapping[str, Any], allowed: Allowed) -> Submission:
+    """Pictures as bytes or addresses -> a checked submission. Raises InvalidRequest, pydantic.ValidationError."""
+    most = min(allowed.pictures, INLINE_RESULTS)  # with more the results are not in the snapshot
+    if len(pictures) > most:
+        raise invalid("images", f"one request may hold {most} pictures at most")
+    uploads: dict[str, bytes] = {}
+    sources = tuple(
+        UrlSource(url=one) if isinstance(one, str) else uploaded(one, None, allowed, uploads) for one in pictures
+    )
+    request = JobRequest.model_validate({"retain_s": RETAIN_S, **document, "images": sources})
+    return Submission(request, sources, uploads)

@@ -1,0 +1,44 @@
+"""The adapters in the OpenAPI document: their errors, and two of them that share a path as one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
+
+_STATUSES = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504)
+
+
+def errors(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """`responses` of an adapter's router: every status that an error of ours can have, in the foreign form."""
+    content = {media_type: {"schema": schema or {"type": "string"}}}
+    return {
+        status: {"description": "an error, as the other system says it", "content": content} for status in _STATUSES
+    }
+
+
+def add_shared(document: dict[str, Any], routers: Iterable[APIRouter]) -> None:
+    """Bring back, in place, what FastAPI drops: of two operations with one path and method it keeps the last."""
+    for router in routers:
+        for path, item in get_openapi(title="-", version="-", routes=router.routes)["paths"].items():
+            for method, operation in item.items():
+                kept = document["paths"][path][method]
+                if kept["operationId"] != operation["operationId"]:
+                    _merge(kept, operation)
+
+
+def _merge(kept: dict[str, Any], other: dict[str, Any]) -> None:
+    for name in ("summary", "description"):
+        kept[name] = " / ".join(text for text in (kept.get(name), other.get(name)) if text)
+    kept["tags"] = [*kept.get("tags", ()), *other.get("tags", ())]
+    bodies = [one["requestBody"]["content"] for one in (kept, other) if "requestBody" in one]
+    if bodies:
+        kept["requestBody"] = {"content": {kind: form for body in bodies for kind, form in body.items()}}
+    known = {(one["in"], one["name"]): one for one in (*other.get("parameters", ()), *kept.get("parameters", ()))}
+    if known:
+        kept["parameters"] = list(known.values())
+    for status, response in other["responses"].items():
+        there = kept["responses"].setdefault(status, response)
+        there["content"] = {**response.get("content", {}), **there.get("content", {})}

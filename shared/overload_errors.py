@@ -1,0 +1,50 @@
+"""The branch of the error tree for a service that has enough to do: nothing is wrong with the request.
+
+`shared/errors.py` draws it and has all its names.
+"""
+
+from __future__ import annotations
+
+from shared.failure import SpotterError
+
+
+class Overloaded(SpotterError):
+    """The service cannot take this now; nothing is wrong with the request."""
+
+    code, title, http_status, retryable = "overloaded", "The service is busy", 503, True
+
+
+class RateLimited(Overloaded):
+    """The owner sends more jobs a second than agreed."""
+
+    code, title, http_status = "rate_limited", "Too many jobs a second", 429
+
+
+class QuotaExceeded(Overloaded):
+    """The owner has as many jobs open, or pictures waiting, as agreed."""
+
+    code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
+
+
+class ServiceBusy(Overloaded):
+    """The process holds as many connections as it may."""
+
+    code, title = "service_busy", "The service has no connection left"
+
+
+class QueueFull(Overloaded):
+    """The queue has reached its bound."""
+
+    code, title = "queue_full", "The queue is full"
+
+
+class StoreFull(Overloaded):
+    """The store has no memory left for further jobs."""
+
+    code, title = "store_full", "The store is full"
+
+
+class StoreUnavailable(Overloaded):
+    """The store does not answer or cannot write."""
+
+    code, title = "store_unavailable", "The job store is not available"
