@@ -1,7 +1,8 @@
 """API fuzz: what schemathesis makes of the service's own OpenAPI document, valid and not, against every route.
 
-No answer may be 5xx, every error is a problem with the stable fields (an adapter's: of its documented form), and every status is one that the document names.
-Half of the requests that name a job name one that is there. Waits are cut to nothing.
+No answer may be 5xx, every error is a problem with the stable fields (an adapter's: of its documented type), and every
+status is one that the document names. Half of the requests that name a job name one that is there. Waits are cut to
+nothing.
 """
 
 from __future__ import annotations
@@ -114,8 +115,9 @@ def _wrong(answer: Any, named: Mapping[str, Any], path: str) -> str | None:  # n
         kind = kind.split(";")[0]
         if kind not in named.get(str(status), {}).get("content", {PROBLEM: {}}):
             return f"{status} came as {kind}"
-        problem = json.loads(answer.content) if kind == PROBLEM else {}
-        if kind == PROBLEM and not set(problem) >= FIELDS or problem["status"] != status:
+        if kind == PROBLEM and (
+            not set(problem := json.loads(answer.content)) >= FIELDS or problem["status"] != status
+        ):
             return f"{status} is not a whole problem: {problem}"
     return None
 
