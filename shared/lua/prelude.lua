@@ -10,6 +10,7 @@ local WARY = P .. 'wary'
 
 local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end
+local function done_key(id) return P .. 'done:' .. id end
 local function hook_key(hook) return P .. 'hook:' .. hook end
 local function blob_key(blob) return P .. 'blob:' .. blob end
 local function idempotency_key(owner, digest) return P .. 'idem:' .. owner .. ':' .. digest end
@@ -128,6 +129,9 @@ end
 --   tries: most attempts of one picture so far
 --   run ok bad: pictures in each state         gone: pictures that ended with the job (canceled, expired)
 --   p<k> source, a<k> fence (claims so far), h<k> claims handed back, r<k> result: of picture k
+--   round: how often it left a final state again (absent: never). Whoever does that counts it here and takes `started` away.
+-- Beside it, of a job of several pictures: done:<id>, a list of indexes in the order in which they got results. It only
+-- ever grows, so a place in it means the same to every process (events.lua, decision 20).
 local function end_job(id, status)
   local key = job_key(id)
   local f = redis.call('HMGET', key, 'model', 'total', 'next', 'ret', 'ok', 'bad', 'retain', 'hook',
@@ -144,6 +148,7 @@ local function end_job(id, status)
   redis.call('HINCRBY', STATS, 'jobs:' .. model .. ':' .. status, 1)
   local retain = tonumber(f[7])
   redis.call('EXPIRE', key, retain)
+  redis.call('EXPIRE', done_key(id), retain)
   redis.call('ZADD', EXPIRY, NOW + retain * 1000, owner .. '/' .. id)
   if f[8] then
     local hook = cjson.decode(f[8])
@@ -178,7 +183,9 @@ local function commit(id, index, kind, text)
   redis.call('HSET', key, 'r' .. index, text)
   redis.call('HINCRBY', key, kind, 1)
   redis.call('HINCRBY', key, 'run', -1)
-  redis.call('HINCRBY', STATS, 'pictures:' .. redis.call('HGET', key, 'model') .. ':' .. kind, 1)
+  local f = redis.call('HMGET', key, 'model', 'total')
+  redis.call('HINCRBY', STATS, 'pictures:' .. f[1] .. ':' .. kind, 1)
+  if f[2] ~= '1' then redis.call('RPUSH', done_key(id), index) end
   return settle(id)
 end
 
