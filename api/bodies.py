@@ -1,21 +1,25 @@
-"""The three forms of a job's body (JSON, multipart, raw picture) -> one JobRequest and the bytes that came with it.
+"""The forms of a job's body (JSON, multipart, raw picture, zip) -> one JobRequest and the bytes that came with it.
 
-Bytes leave the request here: a base64 source or an uploaded file becomes an upload with a name.
+Bytes leave the request here: a base64 source or an uploaded file becomes an upload with a name. Those of an archive
+stay on disk, for there may be more of them than memory.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from shared.errors import BadJson, FieldError, InvalidRequest, UnsupportedMedia
+from api.archives import MAGIC, Archive, Room
+from shared.errors import BadJson, BodyTooLarge, FieldError, InvalidRequest, UnsupportedMedia
 from shared.ids import owns_upload, upload_id
 from shared.schema import Base64Source, JobRequest, Options, StoredSource, UploadSource
 
@@ -25,24 +29,38 @@ _LIST_FIELDS = frozenset({"classes"})
 _TEXT_FIELDS = frozenset({"model", "priority"})
 _QUERY_ONLY = frozenset({"wait"})
 MAX_FIELDS = 64
+ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
+SPOOL_BYTES = 1024 * 1024
+"""More of an archive goes to disk."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A checked request, its sources without bytes, and the bytes by upload name."""
+    """A checked request, its sources without bytes, and the bytes by upload name: here, or those that an archive holds.
+
+    Whoever has one with an archive closes that.
+    """
 
     request: JobRequest
     sources: tuple[StoredSource, ...]
     uploads: dict[str, bytes]
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Whose job it is, and how much it may hold."""
+    """Whose job it is, and how much it may hold.
+
+    Attributes:
+        body_bytes: pictures of a form together; archives have a bound of their own (`BodyLimit`).
+        unpacked_bytes: the pictures of an archive together.
+    """
 
     owner: str
     pictures: int
     image_bytes: int
+    body_bytes: int = 20 * 1024 * 1024
+    unpacked_bytes: int = 200 * 1024 * 1024
 
 
 async def read_submission(request: Request, allowed: Allowed) -> Submission:
@@ -56,11 +74,15 @@ async def read_submission(request: Request, allowed: Allowed) -> Submission:
         return _from_json(await request.body(), allowed)
     if kind == "multipart/form-data":
         return await _from_form(request, allowed)
+    if kind in ZIP_TYPES:
+        fields = [(name, value) for name, value in request.query_params.multi_items() if name not in _QUERY_ONLY]
+        return await _from_archive(_document(fields), await _on_disk(request), allowed)
     if kind.startswith("image/") or kind == "application/octet-stream":
         fields = [(name, value) for name, value in request.query_params.multi_items() if name not in _QUERY_ONLY]
         return from_pictures(_document(fields), [(await request.body(), None)], allowed, one=True)
     raise UnsupportedMedia(
-        f"{kind!r} is not read here: send application/json, multipart/form-data, or the picture itself as image/*."
+        f"{kind!r} is not read here: send application/json, multipart/form-data, application/zip, "
+        "or the picture itself as image/*."
     )
 
 
@@ -107,22 +129,69 @@ async def _from_form(request: Request, allowed: Allowed) -> Submission:
         form = await request.form(max_files=allowed.pictures, max_fields=MAX_FIELDS)
     except HTTPException as error:  # what Starlette makes of a MultiPartException inside an application
         raise InvalidRequest(f"The form cannot be read: {error.detail}") from None
-    files: list[tuple[bytes, str | None]] = []
-    fields: list[tuple[str, str]] = []
+    parts = form.multi_items()
+    uploads = [value for _, value in parts if isinstance(value, UploadFile)]
+    fields = [(name, value) for name, value in parts if not isinstance(value, UploadFile)]
     try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name != "file":
-                    raise _invalid(name, "pictures come in the field `file`, once or several times")
-                files.append((await value.read(), value.filename or None))
-            else:
-                fields.append((name, value))
+        if wrong := [name for name, value in parts if isinstance(value, UploadFile) and name != "file"]:
+            raise _invalid(wrong[0], "pictures come in the field `file`, once or several times")
+        if not uploads:
+            raise _invalid("file", "the form holds no picture; add one in the field `file`")
+        if any([await _is_archive(one) for one in uploads]):
+            if len(uploads) > 1:
+                raise _invalid("file", "an archive comes alone")
+            return await _from_archive(_document(fields), uploads.pop().file, allowed)
+        _check_count(len(uploads), allowed.pictures)
+        if sum(one.size or 0 for one in uploads) > allowed.body_bytes:
+            raise BodyTooLarge(
+                f"The pictures of a form may hold {allowed.body_bytes} bytes; send more of them as a zip."
+            )
+        files = [(await one.read(), one.filename or None) for one in uploads]
     finally:
-        await form.close()
-    if not files:
-        raise _invalid("file", "the form holds no picture; add one in the field `file`")
-    _check_count(len(files), allowed.pictures)
+        for one in uploads:
+            await one.close()
     return from_pictures(_document(fields), files, allowed, one=len(files) == 1)
+
+
+async def _is_archive(upload: UploadFile) -> bool:
+    head = await upload.read(len(MAGIC[0]))
+    await upload.seek(0)
+    return head in MAGIC
+
+
+async def _on_disk(request: Request) -> IO[bytes]:
+    """The body in a file without a name; a small one stays in memory."""
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - the archive closes it
+    try:
+        held = bytearray()
+        async for chunk in request.stream():
+            held += chunk
+            if len(held) >= SPOOL_BYTES:
+                await asyncio.to_thread(file.write, bytes(held))
+                held.clear()
+        file.write(held)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+async def _from_archive(document: dict[str, Any], file: IO[bytes], allowed: Allowed) -> Submission:
+    """A submission of the pictures in a zip; closes the file where it is none."""
+    try:
+        others = document.pop("others", None)
+        if others not in (None, "skip"):
+            raise _invalid("others", "skip, or nothing")
+        if {"image", "images"} & set(document):
+            raise _invalid("file", "give pictures as files or as sources, not both")
+        room = Room(allowed.pictures, allowed.image_bytes, allowed.unpacked_bytes)
+        archive = await asyncio.to_thread(Archive, file, allowed.owner, room, skip_others=others == "skip")
+        request = JobRequest.model_validate({**document, "images": archive.sources})
+    except BaseException:
+        file.close()
+        raise
+    return Submission(request, archive.sources, {}, archive)
 
 
 def from_pictures(

@@ -38,10 +38,17 @@ def fingerprint(submission: Submission) -> str:
     digest = hashlib.sha256(f"{rest}{submission.request.images is None}".encode())
     for source in submission.sources:
         text = source.model_dump_json()
-        if isinstance(source, UploadSource) and source.upload in submission.uploads:
-            text = f"{source.id} {hashlib.sha256(submission.uploads[source.upload]).hexdigest()}"
+        if isinstance(source, UploadSource) and (sent := _sent(submission, source.upload)):
+            text = f"{source.id} {sent}"
         digest.update(f"\n{text}".encode())
     return digest.hexdigest()[:32]
+
+
+def _sent(submission: Submission, upload: str) -> str | None:
+    """SHA-256 of a picture that came along; None where it is one that was stored before."""
+    if upload in submission.uploads:
+        return hashlib.sha256(submission.uploads[upload]).hexdigest()
+    return submission.archive.digests.get(upload) if submission.archive else None
 
 
 class InFlight:

@@ -11,27 +11,42 @@ from api.bodies import Allowed, Submission
 from api.changes import Watch
 from api.idempotency import fingerprint
 from api.keys import Caller
+from api.loading import drop, load
 from api.state import State
 from shared import observe
-from shared.errors import FieldError, InvalidRequest
+from shared.errors import FieldError, InvalidRequest, SpotterError, StoreUnavailable
 from shared.ids import job_id
 from shared.schema import JobSpec
 from shared.steps import Accepted, Idempotent, accept
 from shared.store import Call
 from shared.views import Snapshot
 
+UNPACKED = 2
+"""So many times its own size the pictures of an archive may hold."""
+
 
 @dataclass(frozen=True)
 class Intake:
-    """A job that is about to be taken in, and the step that does it."""
+    """A job that is about to be taken in, and the step that does it.
+
+    `loaded`: pictures of an archive, which lie in the store already, for a while.
+    """
 
     spec: JobSpec
     step: Call[Accepted]
+    loaded: tuple[str, ...] = ()
 
 
 def allowed(state: State, caller: Caller) -> Allowed:
     """What a submission of this caller may hold."""
-    return Allowed(caller.owner, state.settings.max_pictures, state.settings.max_image_bytes)
+    settings = state.settings
+    return Allowed(
+        caller.owner,
+        settings.max_pictures,
+        settings.max_image_bytes,
+        settings.max_body_bytes,
+        UNPACKED * settings.max_archive_bytes,
+    )
 
 
 async def prepare(state: State, caller: Caller, submission: Submission, key: str | None = None) -> Intake:
@@ -39,9 +54,16 @@ async def prepare(state: State, caller: Caller, submission: Submission, key: str
 
     Raises UnknownModel, InvalidRequest (a webhook that cannot be), StoreUnavailable.
     """
-    spec = await _spec(state, caller, submission)
-    observe.job_id.set(spec.id)
-    inline = await _store_large(state, submission.uploads)
+    archive = submission.archive
+    try:
+        spec = await _spec(state, caller, submission)
+        observe.job_id.set(spec.id)
+        inline = await _store_large(state, submission.uploads)
+        if archive is not None:
+            await load(state, archive)
+    finally:
+        if archive is not None:
+            archive.close()
     step = accept(
         spec,
         submission.sources,
@@ -49,13 +71,22 @@ async def prepare(state: State, caller: Caller, submission: Submission, key: str
         blobs=inline,
         limits=caller.limits,
         idempotent=Idempotent(key, fingerprint(submission)) if key else None,
+        loaded=archive is not None,
     )
-    return Intake(spec, step)
+    return Intake(spec, step, tuple(archive.digests) if archive is not None else ())
 
 
 async def take_in(state: State, intake: Intake) -> Accepted:
     """Run the accept and wake workers. Raises what `accept` says."""
-    taken = await state.store.run(intake.step)
+    try:
+        taken = await state.store.run(intake.step)
+    except StoreUnavailable:
+        raise  # perhaps it was taken in, and then its pictures are needed: those of none go by themselves
+    except SpotterError:
+        await drop(state, intake.loaded)
+        raise
+    if taken.earlier is not None:
+        await drop(state, intake.loaded)
     state.waker.wake_detect(intake.spec.model, taken.tokens)
     return taken
 

@@ -74,7 +74,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         openapi_url=None,  # routes/docs.py has it, behind a key where keys are asked for
     )
-    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES)
+    app.add_middleware(
+        BodyLimit,
+        most_bytes=settings.max_body_bytes + FORM_OVERHEAD_BYTES,
+        archive_bytes=settings.max_archive_bytes + FORM_OVERHEAD_BYTES,
+    )
     app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)

@@ -9,8 +9,9 @@ import re
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.bodies import ZIP_TYPES
 from shared import observe
-from shared.errors import BodyTooLarge
+from shared.errors import BodyTooLarge, ServiceBusy, SpotterError
 from shared.ids import ulid
 
 SAFE = [
@@ -20,6 +21,9 @@ SAFE = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+LARGE_AT_ONCE = 2
+"""Archives that one process reads and unpacks side by side."""
+LARGE_RETRY_S = 2
 HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 _REQUEST_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
@@ -80,28 +84,57 @@ class BodyLimit:
     """Ends the reading of a body with `BodyTooLarge` at its announced length or at the byte that is one too many.
 
     Starlette's own middleware answers in plain text; this one raises, so that the answer is a problem like any other.
+
+    Args:
+        most_bytes: of a body.
+        archive_bytes: of one that may be a job's archive, which lies on disk. Larger than `most_bytes` it must say its
+            length beforehand, and only so many are here at once: `ServiceBusy`.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
-        self._app, self._most = app, most_bytes
+    def __init__(self, app: ASGIApp, most_bytes: int, archive_bytes: int) -> None:
+        self._app, self._most, self._archive = app, most_bytes, archive_bytes
+        self._large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        too_large = BodyTooLarge(f"The body may hold {self._most} bytes at most; send larger sets by URL or s3://.")
+        length = Headers(scope=scope).get("content-length", "0")
+        announced = int(length) if length.isdigit() else 0
+        large = announced > self._most and _may_be_archive(scope)
+        most = self._archive if large else self._most
+        if large and announced <= most and self._large >= LARGE_AT_ONCE:
+            busy = ServiceBusy("Enough large uploads are under way; try again shortly.", retry_after_s=LARGE_RETRY_S)
+            await self._app(scope, _raising(busy), send)
+            return
+        too_large = BodyTooLarge(f"The body may hold {most} bytes at most; send larger sets by URL or s3://.")
         read = 0
 
         async def receive_counted() -> Message:
             nonlocal read
-            if announced.isdigit() and int(announced) > self._most:
+            if announced > most:
                 raise too_large
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._most:
+            if read > most:
                 raise too_large
             return message
 
-        await self._app(scope, receive_counted, send)
+        self._large += large
+        try:
+            await self._app(scope, receive_counted, send)
+        finally:
+            self._large -= large
+
+
+def _may_be_archive(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "").split(";")[0].strip().lower()
+    return scope["path"].startswith("/jobs") and (kind in ZIP_TYPES or kind == "multipart/form-data")
+
+
+def _raising(error: SpotterError) -> Receive:
+    async def receive() -> Message:
+        raise error
+
+    return receive

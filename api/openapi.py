@@ -1,4 +1,4 @@
-"""What the generated OpenAPI 3.1 cannot guess: the three body forms of `POST /jobs`, and problems as the error form."""
+"""What the generated OpenAPI 3.1 cannot guess: the body forms of `POST /jobs`, and problems as the error form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORM: dict[str, Any] = {
         "file": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
-            "description": "one picture or many",
+            "description": "one picture or many, or one zip archive of them",
         },
         "model": {"type": "string"},
         "threshold": {"type": "number", "minimum": 0, "maximum": 1},
@@ -32,6 +32,7 @@ _FORM: dict[str, Any] = {
         "retain_s": {"type": "integer"},
         "webhook": {"type": "string", "description": "as JSON"},
         "metadata": {"type": "string", "description": "as JSON"},
+        "others": {"type": "string", "enum": ["skip"], "description": "leave out files of a zip that are no pictures"},
     },
 }
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -49,6 +50,7 @@ SUBMIT_BODY: dict[str, Any] = {
             },
             "multipart/form-data": {"schema": _FORM},
             "image/*": {"schema": _BINARY},
+            "application/zip": {"schema": _BINARY},
         },
     },
     "parameters": [

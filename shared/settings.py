@@ -80,6 +80,9 @@ class Settings(BaseSettings):
 
     # -- pictures
     max_body_bytes: int = Field(20 * Megabyte, ge=1024, description="one request body")
+    max_archive_bytes: int = Field(
+        100 * Megabyte, ge=1024, description="one zip archive of pictures; unpacked it may hold twice as much"
+    )
     max_image_bytes: int = Field(20 * Megabyte, ge=1024, description="one encoded picture, from any source")
     max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970, description="one decoded picture")
     decode_memory_bytes: int = Field(

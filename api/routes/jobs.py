@@ -41,7 +41,8 @@ class JobPage(BaseModel):
 
 @router.post("/jobs", status_code=202, response_model=JobView, responses=JOB_ANSWERS, openapi_extra=SUBMIT_BODY)
 async def submit(request: Request, state: Shared, caller: Writer) -> Response:
-    """Take a detection job: JSON (`image` or `images`), a form with `file`s, or one picture as the raw body.
+    """Take a detection job: JSON (`image` or `images`), a form with `file`s, a zip, or one picture as the raw
+    body.
 
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """

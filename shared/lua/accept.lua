@@ -1,7 +1,7 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,
---       number of blobs, blob ttl s, then blob names and bytes in turn, then one source per picture.
+--       number of blobs, blob ttl s, 1 where uploads of the sources were loaded and are to live as long, then blob names and bytes in turn, then one source per picture.
 -- Returns {created ms, tokens to publish, jobs left in the burst or -1}, or why not: {-1, waiting} the queue is full,
 -- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken
 -- by another owner, {-6, id} the key made that job before, {-7} it made another one. Accepting the same id again changes
@@ -41,7 +41,7 @@ local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
 if waiting + total > tonumber(ARGV[9]) then return { -1, waiting } end
 
 local blobs, ttl = tonumber(ARGV[20]), tonumber(ARGV[21])
-local at = 22
+local at = 23
 for _ = 1, blobs do
   redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', ttl)
   at = at + 2
@@ -56,8 +56,19 @@ redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score',
   'run', 0, 'ok', 0, 'bad', 0, 'gone', 0)
 if ARGV[10] ~= '' then redis.call('HSET', key, 'hook', ARGV[10]) end
 if owner ~= DEFAULT_OWNER then redis.call('HSET', key, 'owner', owner) end
-for k = 0, total - 1 do
-  redis.call('HSET', key, 'p' .. k, ARGV[at + k])
+-- Some hundred fields a call: a call for each is four times as slow, and Lua's stack ends at some thousand.
+for first = 0, total - 1, 500 do
+  local fields = {}
+  for k = first, math.min(first + 500, total) - 1 do
+    fields[#fields + 1] = 'p' .. k
+    fields[#fields + 1] = ARGV[at + k]
+  end
+  redis.call('HSET', key, unpack(fields))
+end
+if ARGV[22] == '1' then
+  for k = at, at + total - 1 do
+    redis.call('EXPIRE', blob_key(string.match(ARGV[k], '^{"upload":"([^"]+)"')), ttl)
+  end
 end
 enqueue(model, owner, score, id)
 waits(model, owner, total)
