@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from api.archives import Archive
 from api.state import State
 from shared.errors import ServiceBusy, SpotterError
-from shared.steps import LOADED_KEPT_S, drop_blobs, load_blobs
+from shared.loading import LOADED_KEPT_S, drop_blobs, load_blobs
 
 logger = logging.getLogger(__name__)
 

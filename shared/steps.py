@@ -27,8 +27,6 @@ from shared.views import read_source
 MOST_TOKENS = 64
 """Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
 UPLOAD_KEEP_S = 30
-LOADED_KEPT_S = 600
-"""Pictures that were stored before their job live so long without it: longer than storing all of them takes."""
 DELIVERIES_KEPT_S = 7 * 86_400
 KEYS_KEPT_S = 86_400
 
@@ -91,7 +89,7 @@ def accept(
 ) -> Call[Accepted]:
     """Take a job in, with the bytes of its uploads, or nothing of it; under one idempotency key only once.
 
-    `loaded`: the uploads among the sources were stored by `load_blobs`, and from now on live as long as the job.
+    `loaded`: the uploads among the sources were stored by `shared/loading.py`, and from now on live as long as the job.
 
     Raises (when run):
         RateLimited, QuotaExceeded: its owner is at one of the `limits`.
@@ -280,17 +278,6 @@ def withdraw(worker: str) -> Call[int]:
 def keep_blob(blob: str, data: bytes, ttl_s: int) -> Call[int]:
     """Store a picture's bytes under a name, replacing what is there."""
     return Call("keep_blob", (blob, data, ttl_s), int)
-
-
-def load_blobs(blobs: Mapping[str, bytes]) -> Call[int]:
-    """Store pictures of a job that is still to be accepted; without that they go after `LOADED_KEPT_S`."""
-    pairs = [part for name, data in blobs.items() for part in (name, data)]
-    return Call("load_blobs", (LOADED_KEPT_S, *pairs), int)
-
-
-def drop_blobs(blobs: Iterable[str]) -> Call[int]:
-    """These pictures are of no job. Reads as how many were there."""
-    return Call("drop_blobs", tuple(blobs), int)
 
 
 def lock_sweep(holder: str, ttl_s: float) -> Call[bool]:

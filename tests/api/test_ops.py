@@ -106,7 +106,7 @@ def test_the_openapi_document_describes_the_body_and_the_problems(api: httpx.Cli
     document = api.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     content = document["paths"]["/jobs"]["post"]["requestBody"]["content"]
-    assert set(content) == {"application/json", "multipart/form-data", "image/*"}
+    assert set(content) == {"application/json", "multipart/form-data", "image/*", "application/zip"}
     schemas = document["components"]["schemas"]
     text = str(document)
     missing = [
