@@ -12,8 +12,10 @@ from api.state import Shared
 from shared.errors import Forbidden
 from shared.keys import Scope
 
-PUBLIC = frozenset({"/healthz", "/readyz"})
-"""Paths that ask for no key: what a load balancer looks at. A test holds the route table to it."""
+PUBLIC = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/ui", "/1.0/ui"})
+"""Paths that ask for no key: what a load balancer looks at, and pages that are the same for everybody. A test holds the
+route table to it.
+"""
 
 SCOPE_OF: dict[Callable[..., Awaitable[Caller]], Scope] = {}
 """The dependencies that were made here, for the OpenAPI document and the test of the route table."""

@@ -10,8 +10,10 @@ from api.adapters.foreign import JOB_HEADER
 from api.bodies import Allowed, Submission, uploaded
 from api.intake import allowed, run_to_end
 from api.keys import Caller
+from api.routes.pictures import stored
 from api.state import State
-from shared.errors import JobFinished, WaitOver, picture_error
+from shared.blobs import drawn_blob
+from shared.errors import JobFinished, PictureNotStored, WaitOver, picture_error
 from shared.schema import INLINE_RESULTS, JobRequest, PictureResult, UrlSource
 from shared.views import Snapshot
 
@@ -54,11 +56,25 @@ async def detections(
         SpotterError: what `detect` says; pydantic.ValidationError.
     """
     snapshot = await detect(state, caller, pictures, document)
-    results = snapshot.view.results or ()
-    for result in results:
+    _refuse_failed(snapshot)
+    return snapshot.view.results or ()
+
+
+async def drawn(state: State, caller: Caller, picture: bytes | str, document: Mapping[str, Any]) -> bytes:
+    """The picture with its detections drawn on it, as JPEG. Raises what `detections` says, PictureNotStored."""
+    options = {**document.get("options", {}), "draw": True}
+    snapshot = await detect(state, caller, [picture], {**document, "options": options})
+    _refuse_failed(snapshot)
+    data = await stored(state, drawn_blob(snapshot.spec.id, 0))
+    if data is None:
+        raise PictureNotStored("The annotated picture is no longer kept.", headers={JOB_HEADER: snapshot.spec.id})
+    return data
+
+
+def _refuse_failed(snapshot: Snapshot) -> None:
+    for result in snapshot.view.results or ():
         if result.error is not None:
             raise picture_error(result.error.code, result.error.detail, headers={JOB_HEADER: snapshot.spec.id})
-    return results
 
 
 def submission(pictures: Sequence[bytes | str], document: Mapping[str, Any], allowed: Allowed) -> Submission:

@@ -11,11 +11,12 @@ import pytest
 import uvicorn
 
 from api.main import serving
+from shared.blobs import drawn_blob
 from shared.connection import connect
 from shared.reports import Description, LoadedVersion, Refusal, ServedModel, WorkerReport
 from shared.schema import Claim, PictureResult
 from shared.settings import Settings
-from shared.steps import announce, claim, finish
+from shared.steps import announce, claim, finish, keep_blob
 from shared.store import JobStore
 from spotter.address import free_port
 from tests.roles import as_role
@@ -90,11 +91,14 @@ class Worker:
         ]
         self._store.run(announce(report, described))
 
-    def take(self, most: int = 1) -> list[Claim]:
-        return self._store.run(claim("m", most, 30))
+    def take(self, most: int = 1, model: str = "m") -> list[Claim]:
+        return self._store.run(claim(model, most, 30))
 
     def finish(self, held: Claim, result: PictureResult | None = None) -> None:
         assert self._store.run(finish(held, result or good(held.index), BY)) is not None
+
+    def draw(self, held: Claim, data: bytes) -> None:
+        self._store.run(keep_blob(drawn_blob(held.job.id, held.index), data, 60))
 
     def finish_all(self) -> int:
         count = 0

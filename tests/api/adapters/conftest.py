@@ -12,15 +12,17 @@ from shared.store import JobStore
 from tests.api.conftest import Worker
 from tests.shared.store_samples import good
 
+DRAWN = b"\xff\xd8\xff drawn"
 Answer = Callable[[Claim], PictureResult]
 
 
 class BusyWorker:
-    """Answers every picture until stopped, with `answer`; `seen` are the claims in order."""
+    """Answers every picture until stopped, with `answer` and, where asked to draw, `DRAWN`; `seen`: the claims."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker, self._ended = worker, threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
+        self.model = "m"
         self.seen: list[Claim] = []
         self.answer: Answer = lambda held: good(held.index)
 
@@ -34,8 +36,10 @@ class BusyWorker:
 
     def _work(self) -> None:
         while not self._ended.wait(0.005):
-            for held in self._worker.take(16):
+            for held in self._worker.take(16, self.model):
                 self.seen.append(held)
+                if held.job.options.draw:
+                    self._worker.draw(held, DRAWN)
                 self._worker.finish(held, self.answer(held))
 
 
