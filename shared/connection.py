@@ -11,10 +11,9 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
 from shared.errors import StoreFull, StoreUnavailable
+from shared.retries import AsyncRetry, Retry
 from shared.sentinels import is_sentinel, read
 
 logger = logging.getLogger(__name__)
@@ -30,10 +29,6 @@ _OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "health_check_interval": 15,
 }
-_BACKOFF = ExponentialBackoff(cap=0.5, base=0.05)
-_RETRIES = 3
-"""Rides out a short outage; a long one becomes a 503 in the API, an expired lease in a worker."""
-
 
 _ASKING: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0}
 """Of the connections to Sentinels: one that is gone must not hold up the question to the next."""
@@ -49,7 +44,7 @@ def connect(url: str, name: str) -> redis.Redis:
         StartupError: a `sentinel://` that cannot be read.
         ValueError: another scheme.
     """
-    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": Retry(_BACKOFF, _RETRIES), **_OPTIONS}
+    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": Retry(), **_OPTIONS}
     if not is_sentinel(url):
         return redis.Redis.from_url(url, **told)
     known = read(url)
@@ -60,8 +55,7 @@ def connect(url: str, name: str) -> redis.Redis:
 
 def connect_async(url: str, name: str) -> redis.asyncio.Redis:
     """The same for asyncio."""
-    retry = redis.asyncio.retry.Retry(_BACKOFF, _RETRIES)
-    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": retry, **_OPTIONS}
+    told: dict[str, Any] = {"client_name": f"spotter-{name}", "retry": AsyncRetry(), **_OPTIONS}
     if not is_sentinel(url):
         return redis.asyncio.Redis.from_url(url, **told)
     known = read(url)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
         # The bound is twice the lease; a sweep and a worker's start, about 1.5 s on a busy machine, must fit into it.
         ("worker_kills", "--jobs 60 --kills 2 --workers 2 --lease 3"),
         ("api_kills", "--jobs 60 --kills 2 --workers 1"),
+        ("stalled_network", "--jobs 60 --stalls 1 --seconds 6 --workers 1 --lease 5"),
     ],
 )
 def test_the_promise_holds(tmp_path: Path, scenario: str, sizes: str) -> None:
