@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.openapi import JOB_ANSWERS
+from api.resultpages import MEDIA_TYPE, MOST, result_page
 from api.scopes import Reader
 from api.state import Shared, State
 from shared.views import Snapshot, results
@@ -19,9 +21,23 @@ LINES = 200
 
 
 @router.get("/jobs/{job}/results", responses={404: JOB_ANSWERS[404]}, response_class=StreamingResponse)
-async def stream(state: Shared, caller: Reader, job: str) -> StreamingResponse:
-    """One picture a line, by index. While the job runs: those that have a result so far."""
-    return StreamingResponse(_lines(state, await state.snapshot(job, caller.owner)), media_type="application/x-ndjson")
+async def stream(
+    request: Request,
+    state: Shared,
+    caller: Reader,
+    job: str,
+    after: Annotated[int | None, Query(ge=0, le=1_000_000_000)] = None,
+    limit: Annotated[int | None, Query(ge=1, le=MOST)] = None,
+) -> Response:
+    """One picture a line, by index. While the job runs: those that have a result so far.
+
+    With `after` or `limit` a page in the order in which results came, and in `Link` the next one for as long as there
+    will be more: whoever follows it reads each result once, also while the job runs.
+    """
+    snapshot = await state.snapshot(job, caller.owner)
+    if after is not None or limit is not None:
+        return await result_page(request, state, snapshot, after or 0, limit or MOST)
+    return StreamingResponse(_lines(state, snapshot), media_type=MEDIA_TYPE)
 
 
 async def _lines(state: State, snapshot: Snapshot) -> AsyncIterator[str]:
