@@ -8,13 +8,25 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter
 
-from api.adapters import cvlib_tutorial, dcf_function, yolo_service
+from api.adapters import (
+    cvlib_tutorial,
+    dcf_function,
+    deepstack,
+    doods,
+    labelstudio,
+    roboflow,
+    yolo_service,
+)
 from shared.errors import StartupError
 
 ADAPTERS: dict[str, APIRouter] = {
     "yolo_service": yolo_service.router,
     "cvlib_tutorial": cvlib_tutorial.router,
     "dcf_function": dcf_function.router,
+    "deepstack": deepstack.router,
+    "doods": doods.router,
+    "labelstudio": labelstudio.router,
+    "roboflow": roboflow.router,  # has a path that fits many: it stays the last
 }
 """By the name that `SPOTTER_ADAPTERS` uses. Where two have a path in common, the first one that fits answers."""
 

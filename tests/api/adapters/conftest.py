@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.schema import Claim, PictureResult
+from shared.schema import Claim, ImageSize, PictureResult
 from shared.store import JobStore
 from tests.api.conftest import Worker
 from tests.shared.store_samples import good
@@ -24,7 +24,7 @@ class BusyWorker:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.model = "m"
         self.seen: list[Claim] = []
-        self.answer: Answer = lambda held: good(held.index)
+        self.answer: Answer = lambda held: good(held.index).model_copy(update={"image": ImageSize(width=8, height=8)})
 
     def start(self) -> None:
         self._thread.start()
