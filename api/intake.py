@@ -17,6 +17,7 @@ from shared import observe
 from shared.errors import FieldError, InvalidRequest, SpotterError, StoreUnavailable
 from shared.ids import job_id
 from shared.schema import JobSpec
+from shared.settings import Settings
 from shared.steps import Accepted, Idempotent, accept
 from shared.store import Call
 from shared.views import Snapshot
@@ -121,7 +122,7 @@ async def run_to_end(state: State, caller: Caller, submission: Submission, wait_
 async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:
     request, settings = submission.request, state.settings
     if request.webhook is not None:
-        _check_webhook(request.webhook.url, settings.webhook_secret is not None, settings.webhook_http)
+        check_endpoint(request.webhook.url, settings, "webhook.url")
     return JobSpec(
         id=job_id(),
         owner=caller.owner,
@@ -136,14 +137,15 @@ async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec
     )
 
 
-def _check_webhook(url: str, have_secret: bool, allow_http: bool) -> None:
+def check_endpoint(url: str, settings: Settings, field: str) -> None:
+    """Raises InvalidRequest: no webhook can go there, as far as its spelling and the settings tell."""
     reason = None
-    if not have_secret:
+    if settings.webhook_secret is None:
         reason = "webhooks are off on this service: its operator sets SPOTTER_WEBHOOK_SECRET"
-    elif not allow_http and not url.lower().startswith("https://"):
+    elif not settings.webhook_http and not url.lower().startswith("https://"):
         reason = "an endpoint must be https://"
     if reason:
-        raise InvalidRequest(f"Correct webhook.url: {reason}.", errors=(FieldError("webhook.url", reason),))
+        raise InvalidRequest(f"Correct {field}: {reason}.", errors=(FieldError(field, reason),))
 
 
 async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, bytes]:

@@ -29,7 +29,7 @@ from api.connections import GuardedProtocol, Patience
 from api.keys import Door, Keys
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
-from api.routes import admin, docs, jobs, models, ops, pictures, results
+from api.routes import admin, docs, jobs, models, ops, pictures, results, webhooks
 from api.scopes import PUBLIC
 from api.state import State
 from shared.blobs import large_blobs
@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, results, models, ops, docs, admin):
+    for routes in (jobs, pictures, results, models, ops, docs, admin, webhooks):
         app.include_router(routes.router)
     adapters = chosen(settings.adapters)
     for router in adapters:

@@ -86,11 +86,11 @@ class Problem(BaseModel):
     retry_after: int | None = None
 
 
-_PROBLEM: dict[str, Any] = {
+PROBLEM: dict[str, Any] = {
     "description": "a problem",
     "content": {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}},
 }
-JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
+JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
 _ANYWHERE = ("400", "408", "422", "431", "503")
 _BEHIND_A_KEY = ("401", "403")
 _OF_AN_OWNERS_LIMITS = ("429",)
@@ -110,7 +110,7 @@ def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]
             statuses = [*_ANYWHERE, *(() if path in public else _BEHIND_A_KEY)]
             if "202" in answers:
                 statuses += _OF_AN_OWNERS_LIMITS
-            answers |= {status: _PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
+            answers |= {status: PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
             if path not in public:
                 operation["security"] = [{"key": []}]
     return add_components(document)

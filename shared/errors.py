@@ -16,14 +16,17 @@
     |  |- PictureNotFound         404 picture_not_found
     |  |- PictureNotStored        404 picture_not_stored
     |  |- DeadLetterNotFound      404 dead_letter_not_found
+    |  |- DeliveryNotFound        404 delivery_not_found
     |  |- RouteNotFound           404 route_not_found
     |  |- MethodNotAllowed        405 method_not_allowed
     |  |- NotAcceptable           406 not_acceptable
     |  |- JobFinished             409 job_finished
+    |  |- WebhookSecretFixed      409 webhook_secret_fixed
     |  |- IdempotencyInFlight     409 idempotency_in_flight  (the same request again, shortly)
     |  `- IdempotencyMismatch     422 idempotency_mismatch
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
     |  |- RateLimited             429 rate_limited
+    |  |- WebhookCallsLimited     429 webhook_calls_limited
     |  |- QuotaExceeded           429 quota_exceeded
     |  |- ServiceBusy             503 service_busy
     |  |- QueueFull               503 queue_full
@@ -61,6 +64,7 @@ from shared.overload_errors import (
     ServiceBusy,
     StoreFull,
     StoreUnavailable,
+    WebhookCallsLimited,
 )
 from shared.picture_errors import (
     AddressForbidden,
@@ -85,6 +89,7 @@ __all__ = [
     "BadJson",
     "BadRequest",
     "BodyTooLarge",
+    "DeliveryNotFound",
     "FetchFailed",
     "FetchTimeout",
     "FieldError",
@@ -126,6 +131,8 @@ __all__ = [
     "UnsupportedMedia",
     "UploadGone",
     "WaitOver",
+    "WebhookCallsLimited",
+    "WebhookSecretFixed",
     "picture_error",
 ]
 
@@ -220,6 +227,12 @@ class DeadLetterNotFound(BadRequest):
     code, title, http_status = "dead_letter_not_found", "Not in the dead-letter list", 404
 
 
+class DeliveryNotFound(BadRequest):
+    """The job has no delivery of this id, or it is no longer kept."""
+
+    code, title, http_status = "delivery_not_found", "No such delivery", 404
+
+
 class RouteNotFound(BadRequest):
     """Nothing is served at this path."""
 
@@ -242,6 +255,12 @@ class JobFinished(BadRequest):
     """The job has ended, so it cannot be changed any more."""
 
     code, title, http_status = "job_finished", "The job has already ended", 409
+
+
+class WebhookSecretFixed(BadRequest):
+    """The webhook secret of jobs without keys is the service's own: its operator shows and changes it."""
+
+    code, title, http_status = "webhook_secret_fixed", "This secret is the operator's", 409
 
 
 class IdempotencyInFlight(BadRequest):

@@ -20,6 +20,12 @@ class RateLimited(Overloaded):
     code, title, http_status = "rate_limited", "Too many jobs a second", 429
 
 
+class WebhookCallsLimited(Overloaded):
+    """Tests, redeliveries, recoveries and rotations come too fast."""
+
+    code, title, http_status = "webhook_calls_limited", "Too many calls about webhooks", 429
+
+
 class QuotaExceeded(Overloaded):
     """The owner has as many jobs open, or pictures waiting, as agreed."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from shared.errors import Poison
 from shared.keys import UNLIMITED, Limits
+from shared.outbox import hook_text
 from shared.refusals import refusal
 from shared.reports import Description, WorkerReport
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
@@ -27,7 +28,6 @@ from shared.views import read_source
 MOST_TOKENS = 64
 """Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
 UPLOAD_KEEP_S = 30
-DELIVERIES_KEPT_S = 7 * 86_400
 KEYS_KEPT_S = 86_400
 
 AGE_BOOST_MS: dict[Priority, int] = {"high": 600_000, "normal": 0, "low": -600_000}
@@ -43,18 +43,6 @@ class Swept:
     poisoned: int
     expired: int
     more: bool
-
-
-@dataclass(frozen=True)
-class DueDelivery:
-    """One webhook attempt to make now. `at_ms` is when the event happened, `tries` how many attempts came before."""
-
-    name: str
-    job: str
-    event: str
-    url: str
-    at_ms: int
-    tries: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +87,6 @@ def accept(
     """
     blobs = blobs or {}
     doc = spec.model_dump_json(exclude_defaults=True)
-    hook = spec.webhook.model_dump_json() if spec.webhook else ""
     pairs = [part for blob, data in blobs.items() for part in (blob, data)]
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
@@ -116,8 +103,8 @@ def accept(
         "accept",
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
-            queue_limit, hook, MOST_TOKENS, spec.owner, limits.rate, limits.burst, limits.open_jobs, limits.waiting,
-            *same, len(blobs), blob_ttl_s(spec), int(loaded), *pairs, *texts,
+            queue_limit, hook_text(spec.webhook), MOST_TOKENS, spec.owner, limits.rate, limits.burst,
+            limits.open_jobs, limits.waiting, *same, len(blobs), blob_ttl_s(spec), int(loaded), *pairs, *texts,
         ),
         read,
     )  # fmt: skip
@@ -231,22 +218,6 @@ def linger(model: str, wait_s: float) -> Call[bool]:
     of the model wait after all, or somebody else waits for a thread.
     """
     return Call("linger", (model, secrets.token_hex(4), int(wait_s * 1000)), bool)
-
-
-def due_hooks(most: int, lease_s: float) -> Call[list[DueDelivery]]:
-    """The webhook attempts to make now; each comes back after `lease_s` unless `settle_hook` records it."""
-
-    def read(reply: list[list[bytes]]) -> list[DueDelivery]:
-        rows = ([part.decode() for part in row] for row in reply)
-        return [DueDelivery(name, job, event, url, int(at), int(tries)) for name, job, event, url, at, tries in rows]
-
-    return Call("due_hooks", (most, int(lease_s * 1000)), read)
-
-
-def settle_hook(name: str, *, log: str, state: str, next_try_s: float | None) -> Call[int]:
-    """Record one attempt (`log` is JSON) and when the next is due; None ends the delivery."""
-    due = "" if next_try_s is None else int(next_try_s * 1000)
-    return Call("settle_hook", (name, log, due, state, DELIVERIES_KEPT_S), int)
 
 
 def announce(report: WorkerReport, new: Iterable[Description] = ()) -> Call[list[str]]:

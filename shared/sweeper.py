@@ -13,10 +13,11 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from shared.errors import Overloaded
+from shared.outbox import hooks_due
 from shared.queue import DELIVER_QUEUE, Waker, depth, detect_queue
 from shared.steps import lock_sweep, sweep, top_up
 from shared.store import JobStore
-from shared.views import backlog, hooks_due
+from shared.views import backlog
 
 logger = logging.getLogger(__name__)
 

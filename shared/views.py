@@ -150,11 +150,6 @@ def blob(name: str) -> Call[bytes | None]:
     return Call("blob", (name,), lambda reply: reply)
 
 
-def hooks_due() -> Call[int]:
-    """How many webhook attempts are due now."""
-    return Call("hooks_due", (), int)
-
-
 _SOURCE_KINDS: dict[str, type[StoredSource]] = {"url": UrlSource, "s3": S3Source, "upload": UploadSource}
 
 

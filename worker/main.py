@@ -27,6 +27,7 @@ from shared.observe import Stages, start_logging
 from shared.queue import DELIVER_QUEUE, Waker, create_celery
 from shared.s3 import s3_place
 from shared.settings import Settings, load
+from shared.signing import secret_keys
 from shared.store import JobStore
 from shared.sweeper import Sweeper
 from shared.views import blob
@@ -48,7 +49,6 @@ from worker.sources import S3Access, Sources
 from worker.subscriptions import Subscriptions
 from worker.tasks import register
 from worker.watchdog import Steps, Watchdog
-from worker.webhooks import secret_keys
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
         store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker,
         Lingering(store, side_by_side), stages, steps, _limits(settings),
     )  # fmt: skip
-    deliveries = _deliveries(settings, store, egress, waker)
+    deliveries = _deliveries(settings, store, egress)
     if deliveries:
         stack.callback(deliveries.stop)
     register(celery, detector, deliveries)
@@ -186,7 +186,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Waker) -> Deliveries | None:
+def _deliveries(settings: Settings, store: JobStore, egress: Egress) -> Deliveries | None:
     if settings.webhook_secret is None:
         return None
     secret = settings.webhook_secret.get_secret_value()
@@ -194,7 +194,6 @@ def _deliveries(settings: Settings, store: JobStore, egress: Egress, waker: Wake
     return Deliveries(
         store,
         egress,
-        waker,
         secret=secret,
         timeout_s=settings.webhook_timeout_s,
         retry_s=settings.webhook_retry_s,

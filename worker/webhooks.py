@@ -9,7 +9,6 @@ Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.m
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -21,17 +20,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
-from urllib.parse import urlsplit
 
-from shared.errors import SourceError, StartupError
+from shared.errors import SourceError
+from shared.signing import secret_keys
 from worker.egress import Egress
-from worker.exchange import DEFAULT_PORTS
 
 JITTER = 0.1
 """A delay is moved by up to this share either way, so that what failed together does not come back together."""
 MAX_RETRY_AFTER_S = 86_400
-SECRET_BYTES = (24, 64)
-SECRET_PREFIX = "whsec_"  # noqa: S105 (the prefix of a secret, not one)
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 
@@ -53,27 +49,6 @@ class Outcome:
     latency_ms: float
     error: str | None = None
     retry_after_s: float | None = None
-
-
-def secret_keys(secret: str) -> tuple[bytes, ...]:
-    """The keys in a secret: `whsec_` + base64 of 24..64 bytes; several, parted by spaces or commas, during a rotation.
-
-    Raises:
-        StartupError: there is none, or one is malformed. The text never shows it.
-    """
-    keys = []
-    for part in secret.replace(",", " ").split():
-        text = part.removeprefix(SECRET_PREFIX)
-        try:
-            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except binascii.Error:
-            key = b""
-        if text == part or not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
-            raise StartupError("SPOTTER_WEBHOOK_SECRET: each secret is whsec_ and the base64 of 24 to 64 random bytes.")
-        keys.append(key)
-    if not keys:
-        raise StartupError("SPOTTER_WEBHOOK_SECRET is empty.")
-    return tuple(keys)
 
 
 def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
@@ -180,17 +155,3 @@ def next_try(attempt: int, outcome: Outcome, retry_s: Sequence[float], rng: rand
         return None
     delay = retry_s[attempt - 1] * rng.uniform(1 - JITTER, 1 + JITTER)
     return max(delay, outcome.retry_after_s or 0.0)
-
-
-def endpoint_of(url: str) -> str:
-    """`https://host:443`: what shares one cap of deliveries in flight, so that a slow endpoint delays no other.
-
-    URLs that cannot be read share `invalid`: their attempts fail at once.
-    """
-    try:
-        split = urlsplit(url)
-        port = split.port or DEFAULT_PORTS[split.scheme]
-    except (ValueError, KeyError):
-        return "invalid"
-    host = (split.hostname or "").rstrip(".")
-    return f"{split.scheme}://[{host}]:{port}" if ":" in host else f"{split.scheme}://{host}:{port}"

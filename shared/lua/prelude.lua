@@ -123,6 +123,104 @@ local function tokens_due(model, most)
   return due - wake_lingering(model, due)
 end
 
+-- Webhooks. Each delivery waits at its endpoint (scheme, host and port), and `hooks` says when which endpoint is to be looked
+-- at next: so what waits at a dead one stands in nobody's way. Its owner's log holds the newest deliveries.
+--   hook:<name>            a delivery: job ('': a test), owner, event, url, to (endpoint), at, state, round, tries (of this
+--                          round), made (all), next, log<k>
+--   hooks:<endpoint>       deliveries by when they are due        taken:<endpoint>       those in hand, by the lease's end
+--   trouble:<endpoint>     there while it gives no answers       gone:<owner>           addresses that answered 410
+--   deliveries:<owner>     names by time of the event             undelivered:<owner>    of these the failed and disabled
+local AT_ONCE, AT_ONCE_IN_TROUBLE, TROUBLE_S = 8, 2, 60
+local LOG_MOST, LOG_S = 10000, 30 * 86400
+local function waiting_key(endpoint) return P .. 'hooks:' .. endpoint end
+local function taken_key(endpoint) return P .. 'taken:' .. endpoint end
+local function trouble_key(endpoint) return P .. 'trouble:' .. endpoint end
+local function gone_key(owner) return P .. 'gone:' .. owner end
+local function log_key(owner) return P .. 'deliveries:' .. owner end
+local function undelivered_key(owner) return P .. 'undelivered:' .. owner end
+
+-- How many more attempts may begin there now: few where the last one had no answer, so that it holds few threads.
+local function free_at(endpoint)
+  local most = redis.call('EXISTS', trouble_key(endpoint)) == 1 and AT_ONCE_IN_TROUBLE or AT_ONCE
+  redis.call('ZREMRANGEBYSCORE', taken_key(endpoint), '-inf', NOW)
+  return most - redis.call('ZCARD', taken_key(endpoint))
+end
+
+-- Say when the endpoint is to be looked at next.
+local function look_at(endpoint)
+  local first = redis.call('ZRANGE', waiting_key(endpoint), 0, 0, 'WITHSCORES')
+  if not first[1] then
+    redis.call('ZREM', HOOKS, endpoint)
+    return
+  end
+  local due = tonumber(first[2])
+  if free_at(endpoint) <= 0 then
+    due = math.max(due, tonumber(redis.call('ZRANGE', taken_key(endpoint), 0, 0, 'WITHSCORES')[2]))
+  end
+  redis.call('ZADD', HOOKS, due, endpoint)
+end
+
+local function outbox(endpoint, name)
+  redis.call('ZADD', waiting_key(endpoint), NOW, name)
+  look_at(endpoint)
+end
+
+-- Keep a name in one of an owner's lists, and the list within its bound. Returns the name that had to go, if any.
+local function list(key, at, name)
+  redis.call('ZADD', key, at, name)
+  redis.call('EXPIRE', key, LOG_S)
+  if redis.call('ZCARD', key) > LOG_MOST then return redis.call('ZPOPMIN', key)[1] end
+end
+
+-- Tell of a job's end.
+local function tell(owner, id, event, hook)
+  local name = id .. '.' .. event
+  redis.call('DEL', hook_key(name))
+  redis.call('HSET', hook_key(name), 'job', id, 'owner', owner, 'event', event, 'url', hook.url, 'to', hook.to, 'at', NOW,
+    'state', 'pending', 'round', 0, 'tries', 0, 'made', 0, 'next', NOW)
+  local oldest = list(log_key(owner), NOW, name)
+  if oldest and redis.call('HGET', hook_key(oldest), 'state') == 'delivered' then redis.call('DEL', hook_key(oldest)) end
+  outbox(hook.to, name)
+end
+
+-- A delivery is over. What was not taken is listed for whoever sends it again.
+local function close(name, owner, endpoint, state, at, keep_s)
+  redis.call('ZREM', waiting_key(endpoint), name)
+  redis.call('HSET', hook_key(name), 'state', state)
+  redis.call('HDEL', hook_key(name), 'next')
+  redis.call('EXPIRE', hook_key(name), keep_s)
+  if state == 'delivered' then
+    redis.call('ZREM', undelivered_key(owner), name)
+  else
+    list(undelivered_key(owner), at, name)
+  end
+  redis.call('HINCRBY', STATS, 'webhooks:' .. state, 1)
+end
+
+-- A delivery that is over, or waits for its next attempt, is made now, with the whole schedule before it. An attempt
+-- that is in hand goes on, but decides no more.
+local function send_again(name)
+  local key = hook_key(name)
+  local f = redis.call('HMGET', key, 'owner', 'to')
+  redis.call('PERSIST', key)
+  redis.call('HINCRBY', key, 'round', 1)
+  redis.call('HSET', key, 'state', 'pending', 'tries', 0, 'next', NOW, 'again', NOW)
+  redis.call('ZREM', undelivered_key(f[1]), name)
+  redis.call('ZREM', taken_key(f[2]), name)
+  outbox(f[2], name)
+end
+
+-- One from the owner's bucket for tests, redeliveries and rotations. Returns ms until there is one; 0: it was had.
+local CALLS, CALL_MS = 30, 2000
+local function spend_call(owner)
+  local key = owner_key(owner)
+  local f = redis.call('HMGET', key, 'calls', 'calls_at')
+  local level = math.min(CALLS, tonumber(f[1] or CALLS) + (NOW - tonumber(f[2] or NOW)) / CALL_MS)
+  if level < 1 then return math.ceil((1 - level) * CALL_MS) end
+  redis.call('HSET', key, 'calls', string.format('%.3f', level - 1), 'calls_at', NOW)
+  return 0
+end
+
 -- Fields of a job's hash:
 --   doc    JobSpec as JSON, never changed      model, owner, total, score, created, deadline, retain: from it
 --   status ver started finished                next: first index never claimed    ret: length of todo
@@ -154,11 +252,7 @@ local function end_job(id, status)
     local hook = cjson.decode(f[8])
     local event = 'job.' .. status
     for _, wanted in ipairs(hook.events) do
-      if wanted == event then
-        local name = id .. '.' .. event
-        redis.call('HSET', hook_key(name), 'job', id, 'event', event, 'url', hook.url, 'at', NOW, 'tries', 0)
-        redis.call('ZADD', HOOKS, NOW, name)
-      end
+      if wanted == event then tell(owner, id, event, hook) end
     end
   end
   changed(id, status)

@@ -32,10 +32,20 @@ OF_A_JOB = {
     ("GET", "/jobs/{job}/results"): "/jobs/{job}/results",
     ("GET", "/jobs/{job}/pictures/{index}"): "/jobs/{job}/pictures/0",
     ("POST", "/jobs/{job}/cancel"): "/jobs/{job}/cancel",
+    ("GET", "/jobs/{job}/deliveries"): "/jobs/{job}/deliveries",
 }
 """Routes that name a job, and a request of each."""
 OF_THE_CALLER = {("POST", "/jobs"), ("GET", "/jobs")}
 """Routes that make or list the caller's own jobs; tests below."""
+OF_THE_CALLERS_WEBHOOKS = {
+    ("POST", "/jobs/{job}/deliveries/{delivery}/redeliver"),
+    ("GET", "/deliveries"),
+    ("POST", "/deliveries/recover"),
+    ("POST", "/webhooks/test"),
+    ("GET", "/webhooks/secret"),
+    ("POST", "/webhooks/secret/rotate"),
+}
+"""Routes of an owner's webhooks; tests/api/test_webhooks.py shows that they see no other's."""
 OF_THE_ADMIN = {("GET", "/admin/dead"), ("POST", "/admin/dead/{job}/{index}/replay")}
 """Routes that see every owner's jobs; tests below."""
 OF_THE_SERVICE = {
@@ -81,7 +91,7 @@ def mine(store: JobStore) -> dict[str, str]:
 
 
 def test_every_route_has_a_row_here() -> None:
-    assert set(ROUTES) == {*OF_A_JOB, *OF_THE_CALLER, *OF_THE_ADMIN, *OF_THE_SERVICE}
+    assert set(ROUTES) == {*OF_A_JOB, *OF_THE_CALLER, *OF_THE_CALLERS_WEBHOOKS, *OF_THE_ADMIN, *OF_THE_SERVICE}
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(ROUTES))

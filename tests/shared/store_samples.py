@@ -68,3 +68,12 @@ def lose_leases(client: redis.Redis) -> None:
 
 def swept(store: JobStore, attempts: int = 3) -> Any:
     return store.run(sweep(most=100, max_attempts=attempts))
+
+
+def lose_deliveries(client: redis.Redis) -> None:
+    """As if whoever had webhooks in hand had been silent for longer than its lease, and every wait were over."""
+    for endpoint in client.zrange(PREFIX + "hooks", 0, -1):
+        client.delete(PREFIX + "taken:" + text(endpoint))
+        waiting = PREFIX + "hooks:" + text(endpoint)
+        client.zadd(waiting, {text(name): 0 for name in client.zrange(waiting, 0, -1)})
+        client.zadd(PREFIX + "hooks", {text(endpoint): 0})

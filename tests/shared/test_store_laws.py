@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from shared.errors import IdempotencyMismatch
+from shared.outbox import due_hooks, settle_hook
 from shared.schema import TERMINAL, Claim, Webhook
 from shared.steps import (
     Idempotent,
@@ -29,17 +30,16 @@ from shared.steps import (
     cancel,
     claim,
     crashed,
-    due_hooks,
     finish,
     hand_back,
-    settle_hook,
     sweep,
 )
 from shared.store import PREFIX, JobStore
 from shared.views import Snapshot, backlog, view
-from tests.shared.store_samples import BY, accepting, bad, good, spec, text
+from tests.shared.store_samples import BY, accepting, bad, good, lose_deliveries, spec, text
 
 MAX_ATTEMPTS = 3
+ENDPOINT = "https://example.com:443"
 HOOK = Webhook(url="https://example.com/hook", events=("job.succeeded", "job.failed", "job.canceled", "job.expired"))
 
 
@@ -90,9 +90,9 @@ class StoreWalk(RuleBasedStateMachine):
             assert one.name not in self.delivered, "a webhook came after its end"
             assert one.name == f"{one.job}.{one.event}"
             if dies:
-                self.client.zadd(PREFIX + "hooks", {one.name: 0}, xx=True)
+                lose_deliveries(self.client)
             else:
-                self.store.run(settle_hook(one.name, log="{}", state="delivered", next_try_s=None))
+                self.store.run(settle_hook(one, log="{}", state="delivered", next_try_s=None))
                 self.delivered.add(one.name)
 
     @rule(target=held, most=st.integers(1, 16))
@@ -188,7 +188,7 @@ class StoreWalk(RuleBasedStateMachine):
                 assert counts.queued == counts.running == 0
             results = now.view.results or ()
             assert all(result.attempts <= MAX_ATTEMPTS for result in results)
-        outbox = {text(name) for name in self.client.zrange(PREFIX + "hooks", 0, -1)}
+        outbox = {text(name) for name in self.client.zrange(PREFIX + "hooks:" + ENDPOINT, 0, -1)}
         events = {f"{job}.job.{one.view.status}" for job, one in self.final.items()}
         assert outbox | self.delivered == events, "each end is told under one id, and nothing else is"
         assert not outbox & self.delivered

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import redis
 
+from shared.outbox import due_hooks, hooks_due, settle_hook
 from shared.reports import Description, LoadedVersion, ServedModel, WorkerReport
 from shared.schema import UrlSource, Webhook
 from shared.steps import (
     announce,
     cancel,
     claim,
-    due_hooks,
     finish,
     forget,
-    settle_hook,
     withdraw,
 )
 from shared.store import PREFIX, JobStore
-from shared.views import descriptions, fleet, hooks_due, open_jobs, page, source_of, stats, workers
+from shared.views import descriptions, fleet, open_jobs, page, source_of, stats, workers
 from tests.shared.store_samples import BY, accepting, bad, good, seen, spec, swept, take
 
 
@@ -61,11 +60,11 @@ def test_a_webhook_is_due_once_the_job_ends_and_comes_back_until_settled(store: 
     (due,) = store.run(due_hooks(10, 60))
     assert (due.name, due.job, due.event, due.tries) == (f"{told.id}.job.succeeded", told.id, "job.succeeded", 0)
     assert store.run(due_hooks(10, 60)) == []  # leased
-    store.run(settle_hook(due.name, log="{}", state="pending", next_try_s=0))
+    store.run(settle_hook(due, log="{}", state="pending", next_try_s=0))
     assert store.run(hooks_due()) == 1
     (again,) = store.run(due_hooks(10, 60))
     assert again.tries == 1
-    store.run(settle_hook(due.name, log="{}", state="delivered", next_try_s=None))
+    store.run(settle_hook(again, log="{}", state="delivered", next_try_s=None))
     assert client.zcard(PREFIX + "hooks") == 0
     assert store.run(stats())["webhooks:delivered"] == 1
 

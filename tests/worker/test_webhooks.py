@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.errors import StartupError
+from shared.outbox import endpoint_of
 from shared.settings import Settings
+from shared.signing import secret_keys
 from tests.worker.raw_server import LOOPBACK, Serve, answer, held, raw_servers
 from worker.egress import Egress
 from worker.exchange import USER_AGENT
@@ -26,11 +28,9 @@ from worker.webhooks import (
     MAX_RETRY_AFTER_S,
     Outcome,
     deliver,
-    endpoint_of,
     next_try,
     payload,
     retry_after,
-    secret_keys,
     sign,
 )
 
