@@ -5,7 +5,7 @@ routes of jobs and the adapters of other systems' interfaces read the one and wr
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.bodies import Allowed, Submission
 from api.changes import Watch
@@ -53,8 +53,12 @@ def allowed(state: State, caller: Caller) -> Allowed:
 async def prepare(state: State, caller: Caller, submission: Submission, key: str | None = None) -> Intake:
     """Settle what the job is, and put its large pictures away. `key`: the client's `Idempotency-Key`.
 
-    Raises UnknownModel, InvalidRequest (a webhook that cannot be), StoreUnavailable.
+    Raises UnknownModel, InvalidRequest (a webhook that cannot be, a manifest with wrong lines), StoreUnavailable, and
+    what `load` says.
     """
+    if submission.request.manifest is not None:
+        listed = await state.manifests.read(submission.request.manifest, state.settings.max_pictures)
+        submission = replace(submission, sources=listed)
     archive = submission.archive
     try:
         spec = await _spec(state, caller, submission)

@@ -27,6 +27,7 @@ from api.admission import Admission
 from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
 from api.keys import Door, Keys
+from api.manifests import manifests
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
 from api.routes import admin, docs, jobs, models, ops, pictures, results, webhooks
@@ -105,6 +106,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         interval_s=settings.sweep_s,
         max_attempts=settings.max_attempts,
     )
+    lists = manifests(settings)
     waker.start()
     changes.start()
     admission.start()
@@ -113,11 +115,12 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         store = AsyncJobStore(client)
         yield State(
             settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)), admission,
-            partial(durability, client),
+            partial(durability, client), lists,
         )  # fmt: skip
     finally:
         sweeper.stop()
         waker.stop()
+        lists.close()
         await changes.stop()
         await admission.stop()
         await client.aclose()

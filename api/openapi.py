@@ -45,6 +45,7 @@ SUBMIT_BODY: dict[str, Any] = {
                 "schema": {"$ref": _COMPONENT.format(model="JobRequest")},
                 "examples": {
                     "url": {"value": {"image": {"url": "https://example.com/dog.jpg"}}},
+                    "manifest": {"value": {"manifest": {"s3": "s3://bucket/list.jsonl"}}},
                     "bulk": {"value": {"images": [{"s3": "s3://bucket/1.jpg", "id": "one"}], "priority": "low"}},
                 },
             },

@@ -13,6 +13,7 @@ from api.admission import Admission
 from api.changes import Changes
 from api.idempotency import InFlight
 from api.keys import Keys
+from api.manifests import Manifests
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
 from shared.durability import Durability
@@ -40,6 +41,7 @@ class State:
     keys: Keys
     admission: Admission
     durability: Callable[[], Awaitable[Durability]]
+    manifests: Manifests
     in_flight: InFlight = field(default_factory=InFlight)
     _offers: dict[str, Offer] = field(default_factory=dict)
     _offers_at: float = -OFFERS_CACHE_S

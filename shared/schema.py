@@ -1,4 +1,5 @@
-"""What both sides say to each other: the job request, picture sources, options, results, and the words for states.
+"""What both sides say to each other: the job request, options, results, and the words for states; sources.py has the
+places that pictures come from.
 
 Request models forbid unknown fields. Boxes are pixels of the upright original picture. Times are epoch milliseconds
 inside and RFC 3339 UTC outside.
@@ -9,7 +10,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from shared.sources import Base64Source as Base64Source
+from shared.sources import Manifest, Source, WebUrl
+from shared.sources import S3Source as S3Source
+from shared.sources import StoredSource as StoredSource
+from shared.sources import Strict as Strict
+from shared.sources import UploadSource as UploadSource
+from shared.sources import UrlSource as UrlSource
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
 PictureStatus = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
@@ -25,8 +34,6 @@ INLINE_RESULTS = 100
 Probability = Annotated[float, Field(ge=0, le=1)]
 ModelRef = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9][a-z0-9._-]{0,62})?$")]
 OwnerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-ClientId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-WebUrl = Annotated[str, StringConstraints(min_length=8, max_length=8192, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://")]
 
 
 def rfc3339(epoch_ms: int | None) -> str | None:
@@ -34,49 +41,6 @@ def rfc3339(epoch_ms: int | None) -> str | None:
     if epoch_ms is None:
         return None
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class Strict(BaseModel):
-    """Frozen, and a field that nobody knows is an error, not silently dropped."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# -- picture sources: a union told apart by its one telling key -----------------------------------------------------
-
-
-class UrlSource(Strict):
-    """A picture that the worker fetches over http or https."""
-
-    url: WebUrl
-    id: ClientId | None = None
-
-
-class S3Source(Strict):
-    """A picture that the worker reads from an allowed bucket."""
-
-    s3: Annotated[str, StringConstraints(max_length=1100, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$")]
-    id: ClientId | None = None
-
-
-class Base64Source(Strict):
-    """A picture inside the request. The API stores its bytes and passes on an upload."""
-
-    base64: Annotated[str, StringConstraints(min_length=1)]
-    id: ClientId | None = None
-
-
-class UploadSource(Strict):
-    """A picture whose bytes are stored already."""
-
-    upload: Annotated[str, StringConstraints(pattern=r"^upl_[0-9A-Za-z]{20,40}$")]
-    id: ClientId | None = None
-
-
-Source = UrlSource | S3Source | Base64Source | UploadSource
-"""What a client may send."""
-StoredSource = UrlSource | S3Source | UploadSource
-"""What the store keeps and a worker gets: never bytes."""
 
 
 # -- the request ----------------------------------------------------------------------------------------------------
@@ -98,7 +62,7 @@ class Options(Strict):
     iou: Probability | None = None
     max_detections: Annotated[int, Field(ge=1, le=1000)] = 100
     classes: Annotated[tuple[str, ...], Field(max_length=1000)] | None = None
-    thresholds: Annotated[dict[str, Probability], Field(max_length=1000)] = {}
+    thresholds: Annotated[dict[str, Probability], Field(max_length=1000)] = {}  # noqa: RUF012 - pydantic copies it
     draw: bool = False
 
 
@@ -110,10 +74,11 @@ class Webhook(Strict):
 
 
 class JobRequest(Strict):
-    """The body of `POST /jobs`. Exactly one of `image` and `images`."""
+    """The body of `POST /jobs`. Exactly one of `image`, `images` and `manifest`."""
 
     image: Source | None = None
     images: Annotated[tuple[Source, ...], Field(min_length=1, max_length=10_000)] | None = None
+    manifest: Manifest | None = None
     model: ModelRef | None = None
     options: Options = Options()
     priority: Priority = "normal"
@@ -126,18 +91,18 @@ class JobRequest(Strict):
             Annotated[str, StringConstraints(max_length=512)],
         ],
         Field(max_length=16),
-    ] = {}
+    ] = {}  # noqa: RUF012 - pydantic copies it
 
     @model_validator(mode="after")
     def _one_form(self) -> JobRequest:
-        if (self.image is None) == (self.images is None):
-            raise ValueError("give exactly one of image and images")
+        if [self.image, self.images, self.manifest].count(None) != 2:
+            raise ValueError("give exactly one of image, images and manifest")
         return self
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The pictures in order, whichever form they came in."""
-        return self.images if self.images is not None else (self.image,)  # type: ignore[return-value]
+        """The pictures in order, whichever form they came in; none where a manifest lists them."""
+        return self.images or (() if self.image is None else (self.image,))
 
 
 # -- what the store keeps and a worker claims -----------------------------------------------------------------------
@@ -159,7 +124,7 @@ class JobSpec(Strict):
     deadline_s: int
     retain_s: int
     webhook: Webhook | None = None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class Claim(Strict):
@@ -287,4 +252,4 @@ class JobView(Strict):
     counts: Counts
     results: tuple[PictureResult, ...] | None
     metadata: dict[str, str]
-    links: dict[str, str] = {}
+    links: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it

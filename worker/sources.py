@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import FetchFailed, FetchTimeout, SourceDisabled, SourceNotFound, SourceTooLarge, UploadGone
-from shared.s3 import S3Place, connect_s3
+from shared.errors import UploadGone
+from shared.s3 import S3Place, connect_s3, read_object, split_url
 from shared.schema import S3Source, StoredSource, UploadSource, UrlSource
 from worker.egress import Egress
 from worker.exchange import Deadline, in_time
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 
 S3_SLOTS = 32
 """S3 reads in flight, those given up on included."""
-S3_CHUNK_BYTES = 262_144
-S3_KEY_BYTES = 1024
-"""AWS: "The name for a key is a sequence of Unicode characters whose UTF-8 encoding is at most 1,024 bytes"."""
-NO_SUCH_KEY = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 
 
 @dataclass(frozen=True)
@@ -93,53 +88,12 @@ def _upload(sources: Sources, source: UploadSource) -> bytes:
 
 
 def _s3(sources: Sources, source: S3Source) -> bytes:
-    bucket, _, key = source.s3.removeprefix("s3://").partition("/")
-    if not sources.s3.buckets:
-        raise SourceDisabled("No bucket is opened on this service (SPOTTER_S3_BUCKETS).")
-    if bucket not in sources.s3.buckets:
-        raise SourceDisabled("This bucket is not opened on this service (SPOTTER_S3_BUCKETS).")
-    if len(key.encode()) > S3_KEY_BYTES:
-        raise SourceNotFound(f"An S3 key has at most {S3_KEY_BYTES} bytes.")
-    if not {".", ".."}.isdisjoint(key.split("/")):
-        # A store, or a proxy before it, that tidies up paths would find another bucket there.
-        raise SourceNotFound("An S3 key has no '.' or '..' between slashes here.")
+    bucket, key = split_url(source.s3, sources.s3.buckets)
     deadline = Deadline(sources.s3.timeout_s)
     # boto3's timeouts are a connect and a read, and its name look-ups and credential chain have none: hence the thread.
     return in_time(
-        lambda: _read_object(sources.client(), bucket, key, sources.max_bytes, deadline), deadline, sources.s3_slots
+        lambda: read_object(sources.client(), bucket, key, sources.max_bytes, deadline.left), deadline, sources.s3_slots
     )
-
-
-def _read_object(client: S3Client, bucket: str, key: str, max_bytes: int, deadline: Deadline) -> bytes:
-    """One GetObject, refused by its ContentLength before a byte is read, and cut off at `max_bytes` + 1 anyway."""
-    from botocore.exceptions import (  # not at the top: see Sources.client
-        BotoCoreError,
-        ClientError,
-        ConnectTimeoutError,
-        ReadTimeoutError,
-    )
-
-    try:
-        answer = client.get_object(Bucket=bucket, Key=key)
-        # `closing`, because the body's own `__enter__` gives urllib3's stream, which counts and checks nothing.
-        with closing(answer["Body"]) as stream:
-            if answer.get("ContentLength", 0) > max_bytes:
-                raise SourceTooLarge(f"The picture has more than {max_bytes} bytes.")
-            data = bytearray()
-            while chunk := stream.read(S3_CHUNK_BYTES):
-                data += chunk
-                deadline.left()
-                if len(data) > max_bytes:
-                    raise SourceTooLarge(f"The picture has more than {max_bytes} bytes.")
-            return bytes(data)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in NO_SUCH_KEY:
-            raise SourceNotFound("The bucket has no such key.") from error
-        raise FetchFailed("S3 refused to give the object.") from error
-    except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise FetchTimeout("S3 did not answer in the time allowed.") from error
-    except (BotoCoreError, OSError) as error:
-        raise FetchFailed("S3 could not be reached, or it broke off.") from error
 
 
 SOURCES: Mapping[type, Callable[[Sources, Any], bytes]] = {
