@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.sources import Base64Source as Base64Source
-from shared.sources import Manifest, Source, WebUrl
+from shared.sources import Manifest, Source
 from shared.sources import S3Source as S3Source
 from shared.sources import StoredSource as StoredSource
 from shared.sources import Strict as Strict
 from shared.sources import UploadSource as UploadSource
 from shared.sources import UrlSource as UrlSource
+from shared.sources import WebUrl as WebUrl
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
 PictureStatus = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
