@@ -104,6 +104,7 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         waker,
         holder=f"api-{socket.gethostname()}-{os.getpid()}",
         interval_s=settings.sweep_s,
+        lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
     )
     lists = manifests(settings)

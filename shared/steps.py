@@ -11,6 +11,7 @@ may write; a worker that was silent for longer than its lease writes nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ MOST_TOKENS = 64
 """Tokens of a model on their way at once: a bulk job wakes that many threads at once, and the sweeper further ones."""
 UPLOAD_KEEP_S = 30
 KEYS_KEPT_S = 86_400
+_NEVER_S = 10 * 365 * 86_400.0
 
 AGE_BOOST_MS: dict[Priority, int] = {"high": 600_000, "normal": 0, "low": -600_000}
 """A job is queued as if it had come this much earlier: high overtakes ten minutes of normal work, and no more, so that
@@ -195,9 +197,14 @@ def cancel(job_id: str, owner: str = "") -> Call[str]:
     return Call("cancel", (job_id, owner), lambda reply: reply.decode())
 
 
-def sweep(*, most: int, max_attempts: int) -> Call[Swept]:
-    """Take back what dead workers held, end what is too late, forget what is past its retention."""
-    args = (most, max_attempts, Poison.title, "its worker stopped.", WORKER_TTL_MS)
+def sweep(*, most: int, max_attempts: int, grace_s: float = 0.0, patience_s: float = math.inf) -> Call[Swept]:
+    """Take back what dead workers held, end what is too late, forget what is past its retention.
+
+    Where the sweep before this one was more than `patience_s` ago, nobody could reach the store: then nothing is taken
+    back for `grace_s`, in which live workers renew their leases.
+    """
+    away = (int(grace_s * 1000), int(min(patience_s, _NEVER_S) * 1000))
+    args = (most, max_attempts, Poison.title, "its worker stopped.", WORKER_TTL_MS, *away)
     return Call("sweep", args, lambda reply: Swept(reply[0], reply[1], reply[2], bool(reply[3])))
 
 

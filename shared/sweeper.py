@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000
 """Entries of each kind that one script call handles: it holds the server for a few milliseconds."""
+MISSED = 3
+"""Sweeps that nobody made: then the store was out of reach, and silent workers are not to blame."""
 
 
 class Sweeper:
@@ -36,10 +38,12 @@ class Sweeper:
         *,
         holder: str,
         interval_s: float,
+        lease_s: float,
         max_attempts: int,
     ) -> None:
         self._store, self._app, self._waker, self._holder = store, app, waker, holder
         self._interval_s, self._max_attempts = interval_s, max_attempts
+        self._lease_s, self._patience_s = lease_s, max(MISSED * interval_s, lease_s / 3)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
 
@@ -68,7 +72,9 @@ class Sweeper:
         """One whole sweep. Raises StoreUnavailable, and the broker's operational errors."""
         more = True
         while more and not self._stopping.is_set():
-            swept = self._store.run(sweep(most=MOST, max_attempts=self._max_attempts))
+            swept = self._store.run(
+                sweep(most=MOST, max_attempts=self._max_attempts, grace_s=self._lease_s, patience_s=self._patience_s)
+            )
             if swept.requeued or swept.poisoned or swept.expired:
                 logger.info(
                     "swept",

@@ -43,6 +43,9 @@ T = TypeVar("T")
 
 SLICE_S = 0.5
 """A token works at most this long before it gives way to tokens of other models and to deliveries, if there are any."""
+RIDE_OUT_S = 600.0
+"""A store that is away so long costs no picture an attempt: leases do not run out meanwhile (shared/lua/sweep.lua)."""
+AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,7 @@ class Detector:
 
     def _begin(self, served: Served, one: Claim) -> _Begun:
         limits, start = self._limits, time.perf_counter()
-        with self._steps.taking("fetch", limits.fetch_timeout_s):
-            data = self._sources.fetch(one.source) if one.data is None else one.data
+        data = self._ride_out(one, partial(self._fetched, one)) if one.data is None else one.data
         fetched = time.perf_counter()
         pixels = self._pixels(one, data)
         frame, placement = fit_to(served.manifest, pixels)
@@ -176,6 +178,10 @@ class Detector:
         inferred = served.batcher.submit(frame)
         kept = pixels if one.job.options.draw else None
         return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
+
+    def _fetched(self, one: Claim) -> bytes:
+        with self._steps.taking("fetch", self._limits.fetch_timeout_s):
+            return self._sources.fetch(one.source)
 
     def _pixels(self, one: Claim, data: bytes) -> Pixels:
         # Waiting for memory or for a child takes as long as others' pictures do: a few times one picture's limit.
@@ -248,19 +254,23 @@ class Detector:
         if self._large_blobs is not None and self._large_blobs.takes(data):
             self._large_blobs.put(name, data)
         else:
-            self._store.run(keep_blob(name, data, blob_ttl_s(one.job)))
+            self._ride_out(one, partial(self._store.run, keep_blob(name, data, blob_ttl_s(one.job))))
 
-    def _write(self, one: Claim, what: Call[Any]) -> None:
-        """Let go of a picture by one step on the store; ride out a store that is away for less than the lease."""
-        give_up = time.monotonic() + self._limits.lease_s
+    def _ride_out(self, one: Claim, step: Callable[[], T]) -> T:
+        """Take a step that needs the store, again while that is away or full; one lease at most once we are to stop."""
+        begun = time.monotonic()
         while True:
             try:
-                status = self._store.run(what)
-                break
-            except Overloaded:
-                if time.monotonic() > give_up or self._leases.lost(one):
+                return step()
+            except (StoreUnavailable, StoreFull):
+                most_s = self._limits.lease_s if self.draining.is_set() else RIDE_OUT_S
+                if time.monotonic() - begun > most_s or self._leases.lost(one):
                     raise
-                time.sleep(0.2)
+                time.sleep(AGAIN_S)
+
+    def _write(self, one: Claim, what: Call[Any]) -> None:
+        """Let go of a picture by one step on the store."""
+        status = self._ride_out(one, partial(self._store.run, what))
         self._leases.drop(one)
         if not status:
             logger.info("stale result dropped", extra={"picture": one.index, "fence": one.fence})

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
 """Two beats may fail before a lease runs out."""
+AGAIN_S = 1.0
+"""After a beat that the store did not take: when it is back, leases are short."""
 
 
 class Leases:
@@ -70,7 +72,9 @@ class Leases:
             return _key(one) not in self._held
 
     def _loop(self) -> None:
-        while not self._stopping.wait(self._lease_s / BEATS_PER_LEASE):
+        every_s = pause_s = self._lease_s / BEATS_PER_LEASE
+        while not self._stopping.wait(pause_s):
+            pause_s = every_s
             with self._lock:
                 held = list(self._held.values())
             if not held:
@@ -79,6 +83,7 @@ class Leases:
                 gone = self._store.run(beat(held, self._lease_s))
             except Overloaded as error:
                 logger.warning("no heartbeat", extra={"error": repr(error), "held": len(held)})
+                pause_s = min(every_s, AGAIN_S)
                 continue
             for one in held:
                 if (one.job.id, one.index) in gone:

@@ -89,7 +89,8 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     waker.start()
     stack.callback(waker.stop)
     sweeper = Sweeper(
-        store, celery, waker, holder=name, interval_s=settings.sweep_s, max_attempts=settings.max_attempts,
+        store, celery, waker, holder=name, interval_s=settings.sweep_s, lease_s=settings.lease_s,
+        max_attempts=settings.max_attempts,
     )  # fmt: skip
     leases = Leases(store, settings.lease_s)
     leases.start()

@@ -9,6 +9,7 @@ SCENARIOS: dict[str, str] = {
     "worker_kills": "Worker kills",
     "valkey_kills": "Valkey kills",
     "api_kills": "API kills",
+    "store_outages": "Store outages",
     "stalled_network": "Stalled network",
     "frozen_worker": "Frozen worker",
     "webhooks": "Webhooks",

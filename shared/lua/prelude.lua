@@ -6,7 +6,7 @@ local QUEUE, LEASES, PENDING = P .. 'queue:', P .. 'leases', P .. 'pending'
 local TOKENS = P .. 'tokens'
 local DEADLINES, EXPIRY = P .. 'deadlines', P .. 'expiry'
 local HOOKS, DEAD, STATS, EVENTS = P .. 'hooks', P .. 'dead', P .. 'stats', P .. 'events'
-local WARY = P .. 'wary'
+local WARY, SWEPT = P .. 'wary', P .. 'swept'
 
 local function job_key(id) return P .. 'job:' .. id end
 local function todo_key(id) return P .. 'todo:' .. id end

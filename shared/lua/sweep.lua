@@ -1,11 +1,21 @@
 #!lua flags=allow-oom
--- ARGV: prefix, most entries a call, most attempts, poison title, why a worker's end failed the attempt, worker ttl ms.
+-- ARGV: prefix, most entries a call, most attempts, poison title, why a worker's end failed the attempt, worker ttl ms,
+--       grace ms, patience ms: see below.
 -- Takes back what dead workers held, ends what is past its deadline, forgets what is past its retention.
 -- Returns {requeued, poisoned, expired, whether more is due}.
 local most, attempts_allowed = tonumber(ARGV[2]), tonumber(ARGV[3])
 local requeued, poisoned = 0, 0
 
-local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, most)
+-- A sweep that comes later than `patience` after the one before it: the store was out of everybody's reach, or down. Then
+-- silence says nothing about a worker until it had `grace` to beat again; overdue leases stay until then, and a beat renews them.
+local watch = redis.call('HMGET', SWEPT, 'at', 'since')
+local since = tonumber(watch[2] or '0')
+if watch[1] and NOW - tonumber(watch[1]) > tonumber(ARGV[8]) then since = NOW end
+redis.call('HSET', SWEPT, 'at', NOW, 'since', since)
+local overdue = {}
+if NOW >= since + tonumber(ARGV[7]) then
+  overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, most)
+end
 for _, member in ipairs(overdue) do
   redis.call('ZREM', LEASES, member)
   local id, index = split(member)

@@ -36,7 +36,7 @@ def waker(app: Celery) -> Iterator[Waker]:
 
 @pytest.fixture
 def sweeper(store: JobStore, app: Celery, waker: Waker) -> Sweeper:
-    return Sweeper(store, app, waker, holder="test", interval_s=0.05, max_attempts=3)
+    return Sweeper(store, app, waker, holder="test", interval_s=0.05, lease_s=30, max_attempts=3)
 
 
 def test_tokens_arrive_in_the_queue_of_their_model(app: Celery, waker: Waker) -> None:

@@ -371,4 +371,6 @@ def test_what_is_past_its_retention_leaves_nothing_behind(store: JobStore, clien
     swept(store)
     assert store.run(view([job.id], inline_results=1)) == [None]
     left = {text(key) for key in client.keys(PREFIX + "*")}
-    assert left <= {PREFIX + name for name in ("stats", "pending", "tokens", "turns:m", "served:m", "owner:default")}
+    assert left <= {
+        PREFIX + name for name in ("stats", "pending", "tokens", "turns:m", "served:m", "owner:default", "swept")
+    }

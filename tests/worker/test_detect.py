@@ -263,13 +263,39 @@ def test_a_lease_that_was_lost_meanwhile_writes_nothing(bench: Bench, client: re
     assert client.hget(PREFIX + "stats", "pictures:m:ok") == b"1"
 
 
-def test_a_store_that_is_away_ends_no_picture(bench: Bench) -> None:
+def test_a_store_that_is_away_ends_no_picture(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as failed nor as done: the lease runs out, and another claim does the work."""
+    monkeypatch.setattr(detect, "RIDE_OUT_S", 0.1)
     job = bench.send()
     bench.sources.found = {"*": StoreUnavailable()}
     bench.detector.detect("m")
     assert bench.seen(job).view.status == "running"
     assert bench.leases.busy == 0
+
+
+def test_an_outage_before_the_commit_is_ridden_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "AGAIN_S", 0.01)
+    job, real, failures = bench.send(), bench.sources.fetch, iter(range(20))
+
+    def flaky(source: StoredSource) -> bytes:
+        if next(failures, None) is not None:
+            raise StoreUnavailable
+        return real(source)
+
+    monkeypatch.setattr(bench.sources, "fetch", flaky)
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "succeeded"
+    assert bench.seen(job).view.attempts == 1
+
+
+def test_a_worker_that_is_to_stop_waits_for_the_store_no_longer_than_its_lease(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.detector, "_limits", replace(LIMITS, lease_s=0.1))
+    job = bench.send()
+    bench.sources.before, bench.sources.found = bench.detector.draining.set, {"*": StoreUnavailable()}
+    bench.detector.detect("m")
+    assert bench.seen(job).view.status == "running"
 
 
 def test_a_short_outage_at_the_commit_is_ridden_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +443,10 @@ def test_what_has_no_room_here_is_handed_back_and_no_attempt_is_counted(bench: B
     assert bench.seen(job).view.attempts == 1
 
 
-def test_trouble_of_the_store_in_the_middle_leaves_a_picture_to_its_lease(bench: Bench, client: redis.Redis) -> None:
+def test_trouble_of_the_store_in_the_middle_leaves_a_picture_to_its_lease(
+    bench: Bench, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "RIDE_OUT_S", 0.1)
     bench.sources.found = {"*": StoreUnavailable()}
     job = bench.send()
     bench.detector.detect("m")
