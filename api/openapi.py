@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.openapi_webhooks import add_webhooks
 from shared.schema import JobRequest
 
 _COMPONENT = "#/components/schemas/{model}"
@@ -114,7 +115,9 @@ def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]
             answers |= {status: PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
             if path not in public:
                 operation["security"] = [{"key": []}]
-    return add_components(document)
+    add_components(document)
+    add_webhooks(document)
+    return document
 
 
 def _guessed(answer: dict[str, Any]) -> bool:

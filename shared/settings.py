@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import StartupError
+from shared.signing import MOST_SECRETS, secret_keys
 
 Megabyte = 1024 * 1024
 Network = IPv4Network | IPv6Network
@@ -121,7 +122,9 @@ class Settings(BaseSettings):
     blob_inline_bytes: int = Field(Megabyte, ge=0, description="stored pictures up to this stay in the store")
 
     # -- webhooks
-    webhook_secret: SecretStr | None = Field(None, description="whsec_...; empty: webhooks are off")
+    webhook_secret: SecretStr | None = Field(
+        None, description="whsec_..., or the new and the old one; empty: webhooks are off"
+    )
     webhook_timeout_s: float = Field(15.0, gt=0, le=60, description="one delivery attempt, whole")
     webhook_retry_s: Annotated[tuple[Wait, ...], CommaList] = Field(
         (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
@@ -178,8 +181,13 @@ class Settings(BaseSettings):
     @field_validator("webhook_secret")
     @classmethod
     def _is_standard_webhooks_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith("whsec_"):
-            raise ValueError("a webhook secret is whsec_ followed by base64 of 24 to 64 random bytes")
+        if value is not None:
+            try:
+                several = len(secret_keys(value.get_secret_value()))
+            except StartupError as error:
+                raise ValueError(error.detail) from None
+            if several > MOST_SECRETS:
+                raise ValueError(f"at most {MOST_SECRETS} webhook secrets sign side by side")
         return value
 
 

@@ -36,10 +36,10 @@ def secret_keys(secret: str) -> tuple[bytes, ...]:
         except (binascii.Error, ValueError):
             key = b""
         if text == part or not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
-            raise StartupError("SPOTTER_WEBHOOK_SECRET: each secret is whsec_ and the base64 of 24 to 64 random bytes.")
+            raise StartupError("each webhook secret is whsec_ and the base64 of 24 to 64 random bytes")
         keys.append(key)
     if not keys:
-        raise StartupError("SPOTTER_WEBHOOK_SECRET is empty.")
+        raise StartupError("there is no webhook secret in it")
     return tuple(keys)
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.blobs import drawn_blob
+from shared.schema import JobView
 from shared.steps import keep_blob
 from shared.store import JobStore
 
@@ -114,3 +117,20 @@ def test_the_openapi_document_describes_the_body_and_the_problems(api: httpx.Cli
     ]
     assert missing == []
     assert api.get("/docs").status_code == 200
+
+
+def test_the_openapi_document_is_valid_and_its_webhooks_are_as_they_say(api: httpx.Client) -> None:
+    document = api.get("/openapi.json").json()
+    validate(document)
+    ends = {"job.succeeded", "job.failed", "job.canceled", "job.expired"}
+    assert set(document["webhooks"]) == ends | {"webhook.test"}
+    schemas = {"components": document["components"]}
+    for name, event in document["webhooks"].items():
+        content = event["post"]["requestBody"]["content"]["application/json"]
+        OAS31Validator(content["schema"] | schemas).validate(content["example"])
+        assert content["example"]["type"] == name
+        if name in ends:
+            JobView.model_validate(content["example"]["data"])
+    for model in ("JobView", "Problem"):
+        (example,) = document["components"]["schemas"][model]["examples"]
+        OAS31Validator({"$ref": f"#/components/schemas/{model}"} | schemas).validate(example)

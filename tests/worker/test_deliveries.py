@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import redis
 from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
 
+from shared.deliveries import Delivery, new_test, tried_hook, try_hook
 from shared.outbox import endpoint_of
 from shared.schema import JobSpec, Webhook
+from shared.signing import owner_secret
 from shared.steps import claim, finish
 from shared.store import PREFIX, JobStore
 from shared.views import stats
@@ -146,3 +149,54 @@ def test_a_large_job_goes_out_without_its_results(store: JobStore, receiver: End
     told = json.loads(receiver.got["/ok"][0][1])
     assert told["data"]["results"] is None
     assert told["data"]["counts"]["succeeded"] == 100
+
+
+def test_an_owners_webhooks_are_signed_with_its_own_secret_and_for_a_while_with_the_old_one(
+    store: JobStore, receiver: Endpoint, deliveries: Deliveries, client: redis.Redis
+) -> None:
+    def verifies(secret: str) -> bool:
+        headers, body = receiver.got["/ok"][-1]
+        try:
+            Verifier(secret).verify(body, headers)
+        except WebhookVerificationError:
+            return False
+        return True
+
+    before = ""
+    for turned, overlap_s in enumerate((0, 60, -1)):
+        until_ms = int((time.time() + overlap_s) * 1000)
+        client.hset(PREFIX + "owner:shop", mapping={"secret": turned, "secret_until": until_ms})
+        ended(store, receiver.url("/ok"), owner="shop")
+        deliveries.poke()
+        until(lambda turned=turned: store.run(stats()).get("webhooks:delivered") == turned + 1)  # type: ignore[misc]
+        secret = owner_secret(SECRET, "shop", turned)
+        assert verifies(secret)
+        assert not verifies(SECRET)
+        assert not verifies(owner_secret(SECRET, "another", turned))
+        assert not before or verifies(before) == (overlap_s > 0)
+        before = secret
+
+
+def test_an_endpoints_test_is_one_signed_attempt_and_disables_nothing(
+    store: JobStore, receiver: Endpoint, deliveries: Deliveries
+) -> None:
+    for path, state in (("/ok", "delivered"), ("/fail", "failed"), ("/gone", "disabled")):
+        name = new_test()
+        store.run(try_hook("shop", name, receiver.url(path)))
+        deliveries.poke()
+        until(lambda: tried(store, name).state != "pending")  # noqa: B023
+        found = tried(store, name)
+        assert (found.state, len(found.attempts)) == (state, 1)
+        ((headers, body),) = receiver.got[path]
+        Verifier(owner_secret(SECRET, "shop", 0)).verify(body, headers)
+        assert json.loads(body)["type"] == "webhook.test"
+    receiver.answers["/gone"] = 200
+    ended(store, receiver.url("/gone"), owner="shop")
+    deliveries.poke()
+    until(lambda: len(receiver.got["/gone"]) == 2)
+
+
+def tried(store: JobStore, name: str) -> Delivery:
+    found = store.run(tried_hook(name))
+    assert found is not None
+    return found

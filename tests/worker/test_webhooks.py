@@ -111,6 +111,14 @@ def test_base64_padding_may_be_missing() -> None:
     assert secret_keys(secret_of(b"k" * 25).rstrip("=")) == (b"k" * 25,)
 
 
+def test_the_service_has_a_few_secrets_at_most() -> None:
+    assert Settings(webhook_secret=f"{NEW},{OLD}").webhook_secret is not None
+    with pytest.raises(ValueError, match="at most 3"):
+        Settings(webhook_secret=" ".join([NEW] * 4))
+    with pytest.raises(ValueError, match="24 to 64"):
+        Settings(webhook_secret=f"{NEW},whsec_short")
+
+
 @pytest.mark.parametrize("message_id", ["", "a b", "a\r\nX-Evil: 1", "ä", "a" * 257])
 def test_a_malformed_message_id_is_refused(message_id: str) -> None:
     with pytest.raises(ValueError, match="message id"):
