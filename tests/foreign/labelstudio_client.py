@@ -24,7 +24,7 @@ tasks = [{"id": 1, "data": {"address": data}}, {"id": 2, "data": {"address": "/d
 project = {"project": "1.1700000000"}
 
 
-def post(call: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(call: str, body: dict[str, Any]) -> Any:
     answer = requests.post(f"{base}/{call}", json=project | body, timeout=30)
     answer.raise_for_status()
     return answer.json()
