@@ -5,6 +5,7 @@ routes of jobs and the adapters of other systems' interfaces read the one and wr
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from api.bodies import Allowed, Submission
@@ -16,7 +17,8 @@ from api.state import State
 from shared import observe
 from shared.errors import FieldError, InvalidRequest, SpotterError, StoreUnavailable
 from shared.ids import job_id
-from shared.schema import JobSpec
+from shared.recall import Recalled, noted, recall
+from shared.schema import JobSpec, StoredSource
 from shared.settings import Settings
 from shared.steps import Accepted, Idempotent, accept
 from shared.store import Call
@@ -30,12 +32,15 @@ UNPACKED = 2
 class Intake:
     """A job that is about to be taken in, and the step that does it.
 
-    `loaded`: pictures of an archive, which lie in the store already, for a while.
+    Attributes:
+        loaded: pictures of an archive, which lie in the store already, for a while.
+        recalled: earlier results answer it at once.
     """
 
     spec: JobSpec
     step: Call[Accepted]
     loaded: tuple[str, ...] = ()
+    recalled: bool = False
 
 
 def allowed(state: State, caller: Caller) -> Allowed:
@@ -50,8 +55,14 @@ def allowed(state: State, caller: Caller) -> Allowed:
     )
 
 
-async def prepare(state: State, caller: Caller, submission: Submission, key: str | None = None) -> Intake:
-    """Settle what the job is, and put its large pictures away. `key`: the client's `Idempotency-Key`.
+async def prepare(
+    state: State, caller: Caller, submission: Submission, key: str | None = None, *, fresh: bool = False
+) -> Intake:
+    """Settle what the job is, and put its large pictures away.
+
+    Args:
+        key: the client's `Idempotency-Key`.
+        fresh: no earlier result may answer it.
 
     Raises UnknownModel, InvalidRequest (a webhook that cannot be, a manifest with wrong lines), StoreUnavailable, and
     what `load` says.
@@ -63,6 +74,10 @@ async def prepare(state: State, caller: Caller, submission: Submission, key: str
     try:
         spec = await _spec(state, caller, submission)
         observe.job_id.set(spec.id)
+        sources: Sequence[StoredSource] = submission.sources
+        recalled = None
+        if state.settings.cache and not fresh:
+            sources, recalled = await _earlier(state, spec, submission)
         inline = await _store_large(state, submission.uploads)
         if archive is not None:
             await load(state, archive)
@@ -71,14 +86,16 @@ async def prepare(state: State, caller: Caller, submission: Submission, key: str
             archive.close()
     step = accept(
         spec,
-        submission.sources,
+        sources,
         queue_limit=state.settings.queue_limit,
         blobs=inline,
         limits=caller.limits,
         idempotent=Idempotent(key, fingerprint(submission)) if key else None,
         loaded=archive is not None,
+        recalled=recalled,
+        blobs_kept_s=state.settings.upload_keep_s if recalled else None,
     )
-    return Intake(spec, step, tuple(archive.digests) if archive is not None else ())
+    return Intake(spec, step, tuple(archive.digests) if archive is not None else (), recalled is not None)
 
 
 async def take_in(state: State, intake: Intake) -> Accepted:
@@ -93,12 +110,12 @@ async def take_in(state: State, intake: Intake) -> Accepted:
     if taken.earlier is not None:
         await drop(state, intake.loaded)
     state.waker.wake_detect(intake.spec.model, taken.tokens)
+    if intake.recalled and intake.spec.webhook is not None:
+        state.waker.wake_deliver()
     return taken
 
 
-async def ended(
-    state: State, caller: Caller, spec: JobSpec, taken: Accepted, watch: Watch, wait_s: float
-) -> Snapshot:  # fmt: skip
+async def ended(state: State, caller: Caller, spec: JobSpec, taken: Accepted, watch: Watch, wait_s: float) -> Snapshot:
     """The job once it is final, or as it is after `wait_s`; the earlier one, where the same key made one before.
 
     Args:
@@ -121,6 +138,16 @@ async def run_to_end(state: State, caller: Caller, submission: Submission, wait_
     with state.changes.watch(intake.spec.id, only_final=True) as watch:
         taken = await take_in(state, intake)
         return await ended(state, caller, intake.spec, taken, watch, wait_s)
+
+
+async def _earlier(
+    state: State, spec: JobSpec, submission: Submission
+) -> tuple[Sequence[StoredSource], Recalled | None]:
+    """The sources as the store keeps them, and the results that answer them already, if there are."""
+    sources = noted(submission.sources, submission.uploads, spec.options)
+    if sources is None:
+        return submission.sources, None
+    return sources, await state.store.run(recall(spec.owner, spec.model, sources))
 
 
 async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:

@@ -36,20 +36,23 @@ class Front:
         self.port, self._log = free_port(), folder / "front.log"
         data = folder / "data"
         data.mkdir(mode=0o700)
-        env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING"}
+        env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING", "SPOTTER_CACHE": "false"}
         env |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
         env.pop("SPOTTER_REDIS_URL", None)  # always a store of its own
         plan = Plan(port=self.port, data=data, models_dir=models, workers=1, maxmemory_bytes=maxmemory_bytes)
         parts = {part.name: part for stage in stages(plan, data.resolve(), self.port, env) for part in stage}
         self._store, self._api, self._worker = parts["valkey"], parts["api"], parts["worker"]
         self.store_url = self._api.env["SPOTTER_REDIS_URL"]
+        self.api_pid = 0
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Front:
         try:
             assert self._store.ready is not None
             processes.await_ready(self._start(self._store), self._store.ready, self._log, READY_S)
-            processes.await_ready(self._start(self._api), lambda: self.answers("/healthz"), self._log, READY_S)
+            api = self._start(self._api)
+            self.api_pid = api.pid
+            processes.await_ready(api, lambda: self.answers("/healthz"), self._log, READY_S)
         except BaseException:
             self._end_all()
             raise

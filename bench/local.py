@@ -30,7 +30,12 @@ class Stack:
         self._log = folder / "stack.log"
         self._command = [sys.executable, "-m", "spotter", "up", "--port", str(self.port), "--data",
                          str(folder / "data"), "--models-dir", str(models), "--workers", str(workers)]  # fmt: skip
-        self._env = {**os.environ, "SPOTTER_PRECISION": precision, "SPOTTER_LOG_LEVEL": "WARNING"}
+        self._env = {
+            **os.environ,
+            "SPOTTER_PRECISION": precision,
+            "SPOTTER_LOG_LEVEL": "WARNING",
+            "SPOTTER_CACHE": "false",
+        }
         self._env |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
         self._workers = workers
         self._process: subprocess.Popen[bytes] | None = None

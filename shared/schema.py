@@ -202,7 +202,8 @@ class PictureFailure(Strict):
 class PictureResult(Strict):
     """One picture's outcome, as stored and as shown in `results`.
 
-    `version` is that of the model that answered: a job without a version may span a switch.
+    `version` is that of the model that answered: a job without a version may span a switch. `cached`: this is the
+    result of the same picture in an earlier job, `timings` included.
     """
 
     index: int
@@ -210,6 +211,7 @@ class PictureResult(Strict):
     status: PictureStatus
     attempts: int = 0
     version: str | None = None
+    cached: bool = False
     image: ImageSize | None = None
     detections: tuple[Detection, ...] | None = None
     error: PictureFailure | None = None

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
         "auto", description="decode in child processes: pictures tried again and all after a crash, or always all"
     )
 
+    cache: bool = Field(True, description="the same picture, asked for again in the same way, has its earlier result")
+
     # -- sources
     fetch_timeout_s: float = Field(10.0, gt=0, le=300, description="one picture by URL, whole")
     fetch_redirects: int = Field(3, ge=0, le=10, description="redirects followed for one picture")

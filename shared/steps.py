@@ -20,6 +20,7 @@ from typing import Any
 from shared.errors import Poison
 from shared.keys import UNLIMITED, Limits
 from shared.outbox import hook_text
+from shared.recall import Recalled
 from shared.refusals import refusal
 from shared.reports import Description, WorkerReport
 from shared.schema import Claim, JobSpec, ModelVersion, PictureResult, Priority, StoredSource
@@ -76,8 +77,11 @@ def accept(
     limits: Limits = UNLIMITED,
     idempotent: Idempotent | None = None,
     loaded: bool = False,
+    recalled: Recalled | None = None,
+    blobs_kept_s: int | None = None,
 ) -> Call[Accepted]:
-    """Take a job in, with the bytes of its uploads, or nothing of it; under one idempotency key only once.
+    """Take a job in, with the bytes of its uploads, or nothing of it; under one idempotency key only once. With
+    `recalled` it has succeeded at once. The bytes live on as long as the job, or for `blobs_kept_s`.
 
     `loaded`: the uploads among the sources were stored by `shared/loading.py`, and from now on live as long as the job.
 
@@ -92,6 +96,7 @@ def accept(
     pairs = [part for blob, data in blobs.items() for part in (blob, data)]
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
+    answers = recalled.texts() if recalled else []
     same = (_digest(idempotent.key), idempotent.fingerprint, KEYS_KEPT_S) if idempotent else ("", "", 0)
 
     def read(reply: list[Any]) -> Accepted:
@@ -106,7 +111,8 @@ def accept(
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
             queue_limit, hook_text(spec.webhook), MOST_TOKENS, spec.owner, limits.rate, limits.burst,
-            limits.open_jobs, limits.waiting, *same, len(blobs), blob_ttl_s(spec), int(loaded), *pairs, *texts,
+            limits.open_jobs, limits.waiting, *same, len(blobs), blobs_kept_s or blob_ttl_s(spec), int(loaded), *pairs,
+            *texts, *answers,
         ),
         read,
     )  # fmt: skip

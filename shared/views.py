@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.recall import NotedUpload
 from shared.reports import Description, Fleet, ServedModel, WorkerReport
 from shared.schema import (
     DEFAULT_OWNER,
@@ -150,13 +151,14 @@ def blob(name: str) -> Call[bytes | None]:
     return Call("blob", (name,), lambda reply: reply)
 
 
-_SOURCE_KINDS: dict[str, type[StoredSource]] = {"url": UrlSource, "s3": S3Source, "upload": UploadSource}
+_SOURCE_KINDS: dict[str, type[StoredSource]] = {"url": UrlSource, "s3": S3Source, "upload": NotedUpload}
 
 
 def read_source(text: bytes) -> StoredSource:
     """A source as the store keeps it: JSON whose first key tells the kind."""
     kind = text[2 : text.index(b'"', 2)].decode()
-    return _SOURCE_KINDS[kind].model_validate_json(text)
+    source = _SOURCE_KINDS[kind].model_validate_json(text)
+    return UploadSource(upload=source.upload, id=source.id) if isinstance(source, NotedUpload) else source
 
 
 def _time(value: bytes | None) -> int | None:

@@ -52,7 +52,8 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
         with state.in_flight.holding(caller.owner, key):
             state.admission.check()
             submission = await read_submission(request, allowed(state, caller))
-            intake = await prepare(state, caller, submission, key)
+            fresh = "no-cache" in request.headers.get("cache-control", "").lower()
+            intake = await prepare(state, caller, submission, key, fresh=fresh)
             watch = watching.enter_context(state.changes.watch(intake.spec.id, only_final=True))
             taken = await take_in(state, intake)
         if wait_s is None:

@@ -49,6 +49,7 @@ class Service:
         data = folder / "data"
         data.mkdir(mode=0o700)
         told = {**os.environ, "SPOTTER_LOG_LEVEL": "INFO", "SPOTTER_PRECISION": "fp32", "SPOTTER_INFER_THREADS": "1"}
+        told["SPOTTER_CACHE"] = "false"  # the same few pictures are work each time
         told |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()} | dict(env or {})
         told.pop("SPOTTER_REDIS_URL", None)  # always a store of its own
         plan = Plan(port=self.port, data=data, models_dir=models, workers=workers, maxmemory_bytes=maxmemory_bytes)

@@ -1,7 +1,9 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,
---       number of blobs, blob ttl s, 1 where uploads of the sources were loaded and are to live as long, then blob names and bytes in turn, then one source per picture.
+--       number of blobs, blob ttl s, 1 where uploads of the sources were loaded and are to live as long, then blob names
+--       and bytes in turn, then one source per picture; where earlier results answer it: ModelVersion JSON, then one result
+--       per picture.
 -- Returns {created ms, tokens to publish, jobs left in the burst or -1}, or why not: {-1, waiting} the queue is full,
 -- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken
 -- by another owner, {-6, id} the key made that job before, {-7} it made another one. Accepting the same id again changes
@@ -70,10 +72,20 @@ if ARGV[22] == '1' then
     redis.call('EXPIRE', blob_key(string.match(ARGV[k], '^{"upload":"([^"]+)"')), ttl)
   end
 end
-enqueue(model, owner, score, id)
-waits(model, owner, total)
 redis.call('HINCRBY', theirs, 'open', 1)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', jobs_key(owner), NOW, id)
 redis.call('HINCRBY', STATS, 'accepted:' .. model, 1)
+if ARGV[at + total] then
+  for k = 0, total - 1 do
+    redis.call('HSET', key, 'r' .. k, ARGV[at + total + 1 + k])
+    if total > 1 then redis.call('RPUSH', done_key(id), k) end
+  end
+  redis.call('HSET', key, 'by', ARGV[at + total], 'ok', total, 'next', total, 'started', NOW)
+  redis.call('HINCRBY', STATS, 'pictures:' .. model .. ':cached', total)
+  end_job(id, 'succeeded')
+  return { NOW, 0, left }
+end
+enqueue(model, owner, score, id)
+waits(model, owner, total)
 return { NOW, tokens_due(model, tonumber(ARGV[11])), left }

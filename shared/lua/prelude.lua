@@ -13,6 +13,8 @@ local function todo_key(id) return P .. 'todo:' .. id end
 local function done_key(id) return P .. 'done:' .. id end
 local function hook_key(hook) return P .. 'hook:' .. hook end
 local function blob_key(blob) return P .. 'blob:' .. blob end
+-- A note of a result that may answer again: "<job id>/<picture index>", by owner, name@version, and digest of bytes and options.
+local function note_key(owner, reference, digest) return P .. 'note:' .. owner .. ':' .. reference .. ':' .. digest end
 local function idempotency_key(owner, digest) return P .. 'idem:' .. owner .. ':' .. digest end
 
 -- Owners: whose a job is. Jobs of the default one carry no name. A queue is that of one owner for one model; lists of
