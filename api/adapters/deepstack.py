@@ -19,7 +19,7 @@ from api.adapters.detecting import detections
 from api.adapters.document import errors
 from api.adapters.foreign import foreign_route
 from api.adapters.served import default_versions
-from api.formats.coco import SPELLINGS
+from api.formats.coco_ids import SPELLINGS
 from api.formats.deepstack import MOST, deepstack
 from api.keys import Caller
 from api.scopes import requires

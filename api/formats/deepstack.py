@@ -18,7 +18,7 @@ def deepstack(picture: PictureResult, renamed: Mapping[str, str] | None = None) 
     """`{"success": true, "predictions": [...], "duration": seconds}`, corners as whole pixels inside the picture.
 
     Args:
-        renamed: labels that its clients know by another name (`coco.SPELLINGS` for the labels of COCO).
+        renamed: labels that its clients know by another name (`coco_ids.SPELLINGS` for the labels of COCO).
     """
     assert picture.image is not None
     best = sorted(picture.detections or (), key=lambda one: -one.confidence)[:MOST]

@@ -5,8 +5,11 @@ Source: Label Studio's "raw JSON format" and the answers of its ML backends (`Re
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
+from api.formats.dataset import About, Entry, unanswered
 from shared.schema import PictureResult
 
 FROM_NAME, TO_NAME = "label", "image"
@@ -56,3 +59,31 @@ def labelstudio(
 def _percent(pixels: float, whole: int) -> float:
     """Label Studio refuses what rounding put past 100."""
     return min(100.0, 100 * pixels / whole)
+
+
+def task(entry: Entry, about: About) -> dict[str, Any]:
+    """A picture as a task to import. Without an answer it has no `predictions` at all, and the reason in `meta`."""
+    known = {"job": about.job, "index": entry.result.index, "id": entry.id, "file_name": entry.name}
+    shown: dict[str, Any] = {"data": {TO_NAME: entry.address}, "meta": known}
+    if not entry.answered:
+        return shown | {"meta": known | unanswered(entry)}
+    return shown | {"predictions": [labelstudio(entry.result, about.version(entry.result))]}
+
+
+class LabelStudioWriter:
+    """A JSON list of tasks, one a picture."""
+
+    def __init__(self, about: About) -> None:
+        self._about = about
+        self._begun = False
+
+    def page(self, entries: Sequence[Entry]) -> bytes:
+        """The tasks of these pictures."""
+        texts = [json.dumps(task(entry, self._about)) for entry in entries]
+        start = (",\n" if self._begun else "[\n") if texts else ""
+        self._begun = self._begun or bool(texts)
+        return (start + ",\n".join(texts)).encode()
+
+    def end(self) -> bytes:
+        """The end of the list."""
+        return b"\n]\n" if self._begun else b"[]\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.formats.dataset import About
 from shared.schema import PictureResult
 
 
@@ -38,3 +39,8 @@ def ultralytics(picture: PictureResult) -> dict[str, Any]:
             for one in picture.detections or ()
         ],
     }
+
+
+def response(images: list[dict[str, Any]], about: About) -> dict[str, Any]:
+    """The answer around the pictures, be it one or several."""
+    return {"images": images, "metadata": {"imageCount": len(images), "job": about.job, "model": about.model}}

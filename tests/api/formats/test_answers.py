@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 
-from api.formats.coco import SPELLINGS
+from api.formats.coco_ids import SPELLINGS
 from api.formats.deepstack import MOST, deepstack
 from api.formats.labelstudio import labelstudio
 from api.formats.roboflow import roboflow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.formats.coco import SPELLINGS, are_coco, category_id
+from api.formats.coco_ids import SPELLINGS, are_coco, category_id
 
 DARKNETS = tuple((Path(__file__).parents[3] / "zoo" / "labels" / "coco.names").read_text().splitlines())
 KNOWN = {
