@@ -7,9 +7,14 @@ from fastapi import Request, Response
 from shared.views import Snapshot, shown
 
 
-def etag(snapshot: Snapshot) -> str:
-    """Equal while nothing of the answer changed. Weak: the position in the queue is part, byte order is not."""
-    return f'W/"{snapshot.version}-{snapshot.view.queue_position or 0}"'
+def etag(snapshot: Snapshot, form: str = "spotter") -> str:
+    """Equal while nothing of the answer changed. Weak: the position in the queue is part, byte order is not.
+
+    Args:
+        form: of the results; one has another tag than the next.
+    """
+    tag = f"{snapshot.version}-{snapshot.view.queue_position or 0}"
+    return f'W/"{tag}"' if form == "spotter" else f'W/"{tag}-{form}"'
 
 
 def job_answer(

@@ -30,7 +30,7 @@ from api.keys import Door, Keys
 from api.manifests import manifests
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
-from api.routes import admin, docs, jobs, models, ops, pictures, results, webhooks
+from api.routes import admin, docs, exports, jobs, models, ops, pictures, results, webhooks
 from api.scopes import PUBLIC
 from api.state import State
 from shared.blobs import large_blobs
@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, results, models, ops, docs, admin, webhooks):
+    for routes in (jobs, pictures, results, exports, models, ops, docs, admin, webhooks):
         app.include_router(routes.router)
     adapters = chosen(settings.adapters)
     for router in adapters:

@@ -93,6 +93,36 @@ PROBLEM: dict[str, Any] = {
     "content": {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}},
 }
 JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
+LOOK_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the job; with `format`, its results as another system writes them",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [{"$ref": _COMPONENT.format(model="JobView")}, {"type": "object"}, {"type": "array"}]
+                }
+            },
+            "text/plain": {"schema": {"type": "string"}},
+            "text/csv": {"schema": {"type": "string"}},
+            "application/xml": {"schema": {"type": "string"}},
+            "application/zip": {"schema": _BINARY},
+        },
+    },
+    304: {"description": "nothing has changed since the answer with this ETag"},
+}
+EXPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the data set as one file",
+        "content": {
+            "application/json": {"schema": {"anyOf": [{"type": "object"}, {"type": "array"}]}},
+            "text/csv": {"schema": {"type": "string"}},
+            "application/zip": {"schema": _BINARY},
+        },
+    },
+    304: LOOK_ANSWERS[304],
+    404: PROBLEM,
+    409: PROBLEM,
+}
 _ANYWHERE = ("400", "408", "422", "431", "503")
 _BEHIND_A_KEY = ("401", "403")
 _OF_AN_OWNERS_LIMITS = ("429",)

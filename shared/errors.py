@@ -22,6 +22,8 @@
     |  |- NotAcceptable           406 not_acceptable
     |  |- JobFinished             409 job_finished
     |  |- WebhookSecretFixed      409 webhook_secret_fixed
+    |  |- JobNotFinished          409 job_not_finished  (the same request again, when it has ended)
+    |  |- NoResults               409 no_results
     |  |- IdempotencyInFlight     409 idempotency_in_flight  (the same request again, shortly)
     |  `- IdempotencyMismatch     422 idempotency_mismatch
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
@@ -55,7 +57,8 @@ what to do next, and never holds a secret, a resolved address or a foreign serve
 
 from __future__ import annotations
 
-from shared.failure import FieldError, SpotterError
+from shared.conflict_errors import IdempotencyInFlight, IdempotencyMismatch, JobFinished, JobNotFinished, NoResults
+from shared.failure import BadRequest, FieldError, SpotterError
 from shared.overload_errors import (
     Overloaded,
     QueueFull,
@@ -103,9 +106,11 @@ __all__ = [
     "InvalidImage",
     "InvalidRequest",
     "JobFinished",
+    "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
     "ModelNotFound",
+    "NoResults",
     "NotAcceptable",
     "Overloaded",
     "PictureError",
@@ -135,12 +140,6 @@ __all__ = [
     "WebhookSecretFixed",
     "picture_error",
 ]
-
-
-class BadRequest(SpotterError):
-    """The request itself is wrong."""
-
-    code, title, http_status = "bad_request", "The request is not valid", 400
 
 
 class Unauthorized(BadRequest):
@@ -251,28 +250,10 @@ class NotAcceptable(BadRequest):
     code, title, http_status = "not_acceptable", "None of the accepted types can be made", 406
 
 
-class JobFinished(BadRequest):
-    """The job has ended, so it cannot be changed any more."""
-
-    code, title, http_status = "job_finished", "The job has already ended", 409
-
-
 class WebhookSecretFixed(BadRequest):
     """The webhook secret of jobs without keys is the service's own: its operator shows and changes it."""
 
     code, title, http_status = "webhook_secret_fixed", "This secret is the operator's", 409
-
-
-class IdempotencyInFlight(BadRequest):
-    """An earlier request with the same `Idempotency-Key` is still being taken in."""
-
-    code, title, http_status, retryable = "idempotency_in_flight", "The first request is still under way", 409, True
-
-
-class IdempotencyMismatch(BadRequest):
-    """The `Idempotency-Key` was used before, for another job."""
-
-    code, title, http_status = "idempotency_mismatch", "The key belongs to another request", 422
 
 
 class WaitOver(SpotterError):

@@ -39,3 +39,9 @@ class SpotterError(Exception):
         self.errors = errors
         self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
+
+
+class BadRequest(SpotterError):
+    """The request itself is wrong."""
+
+    code, title, http_status = "bad_request", "The request is not valid", 400

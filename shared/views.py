@@ -32,11 +32,15 @@ from shared.store import WORKER_TTL_MS, Call
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One job at one moment. `version` counts its changes, so an equal version means an equal job."""
+    """One job at one moment. `version` counts its changes, so an equal version means an equal job.
+
+    `ended_ms`: epoch ms of its end; 0 before.
+    """
 
     spec: JobSpec
     version: int
     view: JobView
+    ended_ms: int = 0
 
     @property
     def final(self) -> bool:
@@ -81,6 +85,18 @@ def results(snapshot: Snapshot, first: int, count: int) -> Call[list[PictureResu
         "results",
         (snapshot.spec.id, first, count, snapshot.spec.owner),
         lambda reply: [_picture(first + k, status, final, *entry) for k, entry in enumerate(reply)],
+    )
+
+
+def pictures(snapshot: Snapshot, first: int, count: int) -> Call[list[tuple[PictureResult, StoredSource]]]:
+    """As `results`, each with where the picture came from."""
+    status, final = snapshot.view.status, snapshot.final
+    return Call(
+        "results",
+        (snapshot.spec.id, first, count, snapshot.spec.owner),
+        lambda reply: [
+            (_picture(first + k, status, final, *entry), read_source(entry[2])) for k, entry in enumerate(reply)
+        ],
     )
 
 
@@ -199,7 +215,7 @@ def _snapshot(row: list[Any]) -> Snapshot:
         metadata=spec.metadata,
         links={},
     )
-    return Snapshot(spec, version, view)
+    return Snapshot(spec, version, view, finished or 0)
 
 
 def _asked(reference: str) -> ModelVersion:

@@ -12,11 +12,13 @@ from pydantic import AwareDatetime, BaseModel
 
 from api.answers import etag, job_answer, next_link
 from api.bodies import read_submission
+from api.datasets import converted
+from api.formats import FormatName
 from api.idempotency import HEADER, read_key
 from api.intake import allowed, ended, prepare, take_in
 from api.keys import Caller
 from api.listing import CURSOR, Filter, find
-from api.openapi import JOB_ANSWERS, SUBMIT_BODY
+from api.openapi import JOB_ANSWERS, LOOK_ANSWERS, SUBMIT_BODY
 from api.scopes import Reader, Writer
 from api.state import Shared, State
 from shared.errors import JobFinished
@@ -62,16 +64,25 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
     return await _submitted(state, caller, intake.spec, taken, snapshot, wait_s)
 
 
-@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS)
+@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS | LOOK_ANSWERS)
 async def look(
-    request: Request, state: Shared, caller: Reader, job: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0
+    request: Request,
+    state: Shared,
+    caller: Reader,
+    job: str,
+    wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 0,
+    format: FormatName = "spotter",
 ) -> Response:
     """The job now. `?wait=N` holds the answer until something changed, N seconds at most.
 
     With `If-None-Match` the change is measured against that ETag, and an unchanged job is a 304.
+    `?format=` answers with the results alone, as another system writes them: 409 before the job has ended, so `wait`
+    waits for that.
     """
     known = request.headers.get("if-none-match")
     snapshot = await state.snapshot(job, caller.owner)
+    if format != "spotter":
+        return await _look_in(state, caller, snapshot, format, wait, known)
     seen = known or etag(snapshot)
     if wait and not snapshot.final and etag(snapshot) == seen:
         with state.changes.watch(job, only_final=False) as watch:
@@ -81,6 +92,18 @@ async def look(
     if known is not None and etag(snapshot) == known:
         return Response(status_code=304, headers={"ETag": known})
     return job_answer(snapshot, state.settings.base_url)
+
+
+async def _look_in(
+    state: State, caller: Caller, snapshot: Snapshot, form: FormatName, wait_s: int, known: str | None
+) -> Response:
+    job = snapshot.spec.id
+    if wait_s and not snapshot.final:
+        with state.changes.watch(job, only_final=True) as watch:
+            snapshot = await watch.until(lambda: state.snapshot(job, caller.owner), lambda now: now.final, wait_s)
+    if snapshot.final and known == etag(snapshot, form):
+        return Response(status_code=304, headers={"ETag": known})
+    return await converted(state, snapshot, form)
 
 
 @router.get("/jobs", response_model=JobPage)

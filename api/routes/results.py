@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.datasets import about, pages
+from api.formats import FORMATS, Format, LineFormat
+from api.formats.dataset import Entry
 from api.openapi import JOB_ANSWERS
 from api.resultpages import MEDIA_TYPE, MOST, result_page
 from api.scopes import Reader
 from api.state import Shared, State
+from shared.errors import FieldError, InvalidRequest
 from shared.views import Snapshot, results
 
 router = APIRouter(tags=["jobs"])
@@ -28,16 +34,23 @@ async def stream(
     job: str,
     after: Annotated[int | None, Query(ge=0, le=1_000_000_000)] = None,
     limit: Annotated[int | None, Query(ge=1, le=MOST)] = None,
+    format: LineFormat = "spotter",
 ) -> Response:
     """One picture a line, by index. While the job runs: those that have a result so far.
 
     With `after` or `limit` a page in the order in which results came, and in `Link` the next one for as long as there
     will be more: whoever follows it reads each result once, also while the job runs.
+    `?format=`, without these two: each line as another system writes it, with `index` and `id`; a picture without an
+    answer has `error` instead.
     """
     snapshot = await state.snapshot(job, caller.owner)
-    if after is not None or limit is not None:
-        return await result_page(request, state, snapshot, after or 0, limit or MOST)
-    return StreamingResponse(_lines(state, snapshot), media_type=MEDIA_TYPE)
+    if after is None and limit is None:
+        lines = _lines(state, snapshot) if format == "spotter" else _lines_in(state, snapshot, FORMATS[format])
+        return StreamingResponse(lines, media_type=MEDIA_TYPE)
+    if format != "spotter":
+        reason = "pages are in Spotter's own form only: leave out after and limit, or format"
+        raise InvalidRequest(f"Correct format: {reason}.", errors=(FieldError("format", reason),))
+    return await result_page(request, state, snapshot, after or 0, limit or MOST)
 
 
 async def _lines(state: State, snapshot: Snapshot) -> AsyncIterator[str]:
@@ -46,3 +59,14 @@ async def _lines(state: State, snapshot: Snapshot) -> AsyncIterator[str]:
         yield "".join(
             picture.model_dump_json() + "\n" for picture in pictures if picture.status not in ("queued", "running")
         )
+
+
+async def _lines_in(state: State, snapshot: Snapshot, form: Format) -> AsyncIterator[str]:
+    known = await about(state, snapshot)
+
+    def written(page: list[Entry]) -> str:
+        ended = (entry for entry in page if entry.result.status not in ("queued", "running"))
+        return "".join(json.dumps(form.among(entry, known)) + "\n" for entry in ended)
+
+    async for page in pages(state, snapshot):
+        yield await asyncio.to_thread(written, page)

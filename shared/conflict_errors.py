@@ -1,0 +1,37 @@
+"""Requests that are right in themselves, but not at this moment or not after what was asked before: a part of the error
+tree (errors.py).
+"""
+
+from __future__ import annotations
+
+from shared.failure import BadRequest
+
+
+class JobFinished(BadRequest):
+    """The job has ended, so it cannot be changed any more."""
+
+    code, title, http_status = "job_finished", "The job has already ended", 409
+
+
+class JobNotFinished(BadRequest):
+    """The job runs on, and its results are wanted in a form that only has a place for all of them."""
+
+    code, title, http_status, retryable = "job_not_finished", "The job has not ended yet", 409, True
+
+
+class NoResults(BadRequest):
+    """The job has ended, and not one of its pictures has detections to convert."""
+
+    code, title, http_status = "no_results", "The job has no results", 409
+
+
+class IdempotencyInFlight(BadRequest):
+    """An earlier request with the same `Idempotency-Key` is still being taken in."""
+
+    code, title, http_status, retryable = "idempotency_in_flight", "The first request is still under way", 409, True
+
+
+class IdempotencyMismatch(BadRequest):
+    """The `Idempotency-Key` was used before, for another job."""
+
+    code, title, http_status = "idempotency_mismatch", "The key belongs to another request", 422
