@@ -14,6 +14,7 @@ from api.adapters import (
     deepstack,
     doods,
     labelstudio,
+    open_inference,
     roboflow,
     yolo_service,
 )
@@ -23,6 +24,7 @@ ADAPTERS: dict[str, APIRouter] = {
     "yolo_service": yolo_service.router,
     "cvlib_tutorial": cvlib_tutorial.router,
     "dcf_function": dcf_function.router,
+    "open_inference": open_inference.router,
     "deepstack": deepstack.router,
     "doods": doods.router,
     "labelstudio": labelstudio.router,

@@ -36,7 +36,7 @@ class BusyWorker:
 
     def _work(self) -> None:
         while not self._ended.wait(0.005):
-            for held in self._worker.take(16, self.model):
+            for held in self._worker.take(16, self.model) + self._worker.take(16, f"{self.model}@1"):
                 self.seen.append(held)
                 if held.job.options.draw:
                     self._worker.draw(held, DRAWN)
