@@ -10,6 +10,7 @@ SCENARIOS: dict[str, str] = {
     "valkey_kills": "Valkey kills",
     "api_kills": "API kills",
     "store_outages": "Store outages",
+    "disk_full": "Disk full",
     "stalled_network": "Stalled network",
     "frozen_worker": "Frozen worker",
     "webhooks": "Webhooks",

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("worker_kills", "--jobs 60 --kills 2 --workers 2 --lease 3"),
         ("api_kills", "--jobs 60 --kills 2 --workers 1"),
         ("stalled_network", "--jobs 60 --stalls 1 --seconds 6 --workers 1 --lease 5"),
+        ("disk_full", "--jobs 60 --times 1 --seconds 4 --workers 1 --lease 3"),
     ],
 )
 def test_the_promise_holds(tmp_path: Path, scenario: str, sizes: str) -> None:
