@@ -16,6 +16,7 @@ from api.adapters import (
     labelstudio,
     open_inference,
     roboflow,
+    tf_serving,
     yolo_service,
 )
 from shared.errors import StartupError
@@ -24,6 +25,7 @@ ADAPTERS: dict[str, APIRouter] = {
     "yolo_service": yolo_service.router,
     "cvlib_tutorial": cvlib_tutorial.router,
     "dcf_function": dcf_function.router,
+    "tf_serving": tf_serving.router,
     "open_inference": open_inference.router,
     "deepstack": deepstack.router,
     "doods": doods.router,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import chain
+from typing import Any
 
 from api.adapters.bodies import invalid
 
@@ -27,3 +29,15 @@ def png(width: int, height: int, rgb: bytes) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def nested_png(rows: list[Any]) -> bytes:
+    """Pixels as JSON has them, [height][width][3] of whole numbers 0..255 -> a PNG. Raises InvalidRequest."""
+    width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+    try:
+        if any(len(row) != width for row in rows) or any(len(pixel) != 3 for row in rows for pixel in row):
+            raise ValueError
+        rgb = bytes(chain.from_iterable(chain.from_iterable(rows)))
+    except (TypeError, ValueError):
+        raise invalid("instances", "pixels must be [height][width][3] of whole numbers 0..255") from None
+    return png(width, len(rows), rgb)
