@@ -6,13 +6,17 @@
 -- secret was rotated, and until when (ms) the one before is valid.
 local most, lease_ms, out = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
 
+local function is_gone(owner, url)
+  return tonumber(redis.call('ZSCORE', gone_key(owner), redis.sha1hex(url)) or '0') > NOW
+end
+
 local function take(endpoint, free)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', waiting_key(endpoint), '-inf', NOW, 'LIMIT', 0, 100)) do
     if free <= 0 or #out >= most then return end
-    local f = redis.call('HMGET', hook_key(name), 'job', 'event', 'url', 'at', 'tries', 'round', 'owner')
+    local f = redis.call('HMGET', hook_key(name), 'job', 'event', 'url', 'at', 'tries', 'round', 'owner', 'again')
     if not f[1] then
       redis.call('ZREM', waiting_key(endpoint), name)
-    elseif f[6] == '0' and f[1] ~= '' and tonumber(redis.call('ZSCORE', gone_key(f[7]), redis.sha1hex(f[3])) or '0') > NOW then
+    elseif not f[8] and f[1] ~= '' and is_gone(f[7], f[3]) then
       close(name, f[7], endpoint, 'disabled', f[4], ARGV[4])
     else
       redis.call('ZADD', waiting_key(endpoint), NOW + lease_ms, name)

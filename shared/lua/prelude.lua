@@ -128,7 +128,7 @@ end
 -- Webhooks. Each delivery waits at its endpoint (scheme, host and port), and `hooks` says when which endpoint is to be looked
 -- at next: so what waits at a dead one stands in nobody's way. Its owner's log holds the newest deliveries.
 --   hook:<name>            a delivery: job ('': a test), owner, event, url, to (endpoint), at, state, round, tries (of this
---                          round), made (all), next, log<k>
+--                          round), made (all), next, log<k>, again (when somebody last asked for it)
 --   hooks:<endpoint>       deliveries by when they are due        taken:<endpoint>       those in hand, by the lease's end
 --   trouble:<endpoint>     there while it gives no answers       gone:<owner>           addresses that answered 410
 --   deliveries:<owner>     names by time of the event             undelivered:<owner>    of these the failed and disabled
@@ -177,9 +177,11 @@ end
 -- Tell of a job's end.
 local function tell(owner, id, event, hook)
   local name = id .. '.' .. event
+  local before = tonumber(redis.call('HGET', hook_key(name), 'round') or '-1')  -- a job that was tried again ends anew
   redis.call('DEL', hook_key(name))
+  redis.call('ZREM', undelivered_key(owner), name)
   redis.call('HSET', hook_key(name), 'job', id, 'owner', owner, 'event', event, 'url', hook.url, 'to', hook.to, 'at', NOW,
-    'state', 'pending', 'round', 0, 'tries', 0, 'made', 0, 'next', NOW)
+    'state', 'pending', 'round', before + 1, 'tries', 0, 'made', 0, 'next', NOW)
   local oldest = list(log_key(owner), NOW, name)
   if oldest and redis.call('HGET', hook_key(oldest), 'state') == 'delivered' then redis.call('DEL', hook_key(oldest)) end
   outbox(hook.to, name)

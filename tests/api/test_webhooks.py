@@ -125,6 +125,22 @@ def test_the_log_is_bounded(
     assert [made["attempt"] for made in one["attempts"]] == list(range(6, 26))
 
 
+def test_the_list_is_bounded_and_takes_what_was_delivered_along(
+    api: httpx.Client, worker: Worker, outbox: Outbox, mine: dict[str, str], client: redis.Redis
+) -> None:
+    first, second = told(api, worker, mine), told(api, worker, mine)
+    for due in outbox.due():
+        outbox.settle(due, 200 if due.job == first else 500)
+    kept = PREFIX + "deliveries:mine"
+    client.zadd(kept, {f"job_{k}.job.succeeded": 10**13 for k in range(9_998)})
+    told(api, worker, mine)
+    told(api, worker, mine)
+    assert client.zcard(kept) == 10_000
+    assert log_of(api, first, mine) == [], "it was delivered"
+    assert log_of(api, second, mine)[0]["state"] == "failed"
+    assert [one["job"] for one in api.get("/deliveries?state=failed", headers=mine).json()["deliveries"]] == [second]
+
+
 def test_a_job_without_deliveries_has_an_empty_log(api: httpx.Client, worker: Worker, mine: dict[str, str]) -> None:
     job = told(api, worker, mine, events=["job.failed"])
     assert log_of(api, job, mine) == []

@@ -47,6 +47,20 @@ def test_the_end_of_a_job_is_told_and_signed(start: Start) -> None:
         assert told["type"] == "job.succeeded"
         assert told["data"] == client.get(f"/jobs/{job}").json()
         assert headers["webhook-id"] == f"{job}.job.succeeded"
+        (log,) = client.get(f"/jobs/{job}/deliveries").json()["deliveries"]
+        again = f"/jobs/{job}/deliveries/{log['id']}/redeliver"
+        assert client.post(again).status_code == 202
+        headers, body = got.get(timeout=20)
+        Webhook(SECRET).verify(body, headers)
+        assert (headers["webhook-id"], json.loads(body)) == (log["id"], told)
+        tested = client.post("/webhooks/test", json={"url": hook["url"]}, timeout=30).json()
+        headers, body = got.get(timeout=20)
+        Webhook(SECRET).verify(body, headers)
+        assert json.loads(body)["type"] == "webhook.test"
+        assert (tested["id"], tested["state"], tested["status"]) == (headers["webhook-id"], "delivered", 204)
+        forbidden = client.post("/webhooks/test", json={"url": "http://127.0.0.1:6379/"}, timeout=30).json()
+        outcome = tuple(forbidden[field] for field in ("state", "error", "latency_ms"))
+        assert outcome == ("failed", "address_forbidden", None)
         closed = {"url": f"http://127.0.0.1:{server.server_port}/hook"}
         client.post("/jobs", files={"file": _png(image)}, data={"webhook": json.dumps(closed)})
         with pytest.raises(queue.Empty):
