@@ -44,7 +44,7 @@ def test_the_answer_has_whole_pixels_and_the_names_of_coco(api: httpx.Client, bu
 def test_what_is_asked_of_the_worker(api: httpx.Client, busy: BusyWorker) -> None:
     assert api.post(PATH, files=IMAGE).json()["message"] == "No objects found"
     assert api.post(PATH, files=IMAGE, data={"min_confidence": "0.7", "api_key": ""}).json()["count"] == 0
-    assert api.post("/v1/vision/custom/M", files=IMAGE).json()["command"] == "custom"
+    assert api.post("/v1/vision/custom/M", files={"image": b"another"}).json()["command"] == "custom"
     options = [(held.job.options.threshold, held.job.options.max_detections) for held in busy.seen]
     assert options == [(0.4, 20), (0.7, 20), (0.4, 20)]
     assert busy.seen[0].data == b"picture"
