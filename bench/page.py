@@ -55,6 +55,13 @@ STEPS: dict[str, Step] = {
                       ("--precision", "bf16", "--rounds", "1", "--pictures", "300"), needs_bf16=True),
     "bulk-fp32": Step("Bulk jobs, fp32", "bench.bulk", _BULK, ("--precision", "fp32"),
                       ("--precision", "fp32", "--rounds", "1", "--pictures", "200")),
+    "large": Step(
+        "One job of 10,000 pictures", "bench.large",
+        "One request of so many pictures of 7 kB, which runs for a while and is canceled. The clock runs from its "
+        "first byte. `others` looks at another job of the same service, request after request, before it and while it "
+        "is taken in.",
+        ("--rounds", "1"), ("--rounds", "1", "--seconds", "3"),
+    ),
     "latency": Step(
         "Latency", "bench.latency",
         "From the intended moment of sending to the last byte of the finished job. `added` is the idle service less "
