@@ -31,7 +31,7 @@ def test_every_package_is_locked_to_a_version_and_its_hashes(path: Path) -> None
 
 
 def test_all_sides_are_locked() -> None:
-    assert {path.stem for path in LOCKS} == {"api", "dev", "local", "tools", "worker", "worker-gpu", "zoo"}
+    assert {path.stem for path in LOCKS} == {"api", "dev", "foreign", "local", "tools", "worker", "worker-gpu", "zoo"}
 
 
 def test_packages_are_installed_by_hash_and_as_wheels() -> None:
