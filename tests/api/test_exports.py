@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 from xml.etree import ElementTree
 
 import httpx
 import pytest
+import redis
 
+from api.datasets import exported
 from api.formats import FORMATS, ExportFormat, FormatName, LineFormat
-from shared.schema import Claim, PictureResult
+from api.state import State
+from shared.connection import connect_async
+from shared.errors import JobNotFound
+from shared.schema import DEFAULT_OWNER, Claim, PictureResult
+from shared.settings import Settings
+from shared.store import AsyncJobStore
 from tests.api.formats.samples import DOG, found, picture
 from tests.foreign_clients import needs_foreign, run_foreign
+from tests.roles import as_role
 from tests.shared.store_samples import bad
 
 CAT = found("cat", 1, 0.5, 10.0, 20.0, 30.5, 40.25)
@@ -242,6 +252,31 @@ def test_an_unchanged_answer_is_a_304_in_each_form(api: httpx.Client, mixed: str
     assert api.get(f"/jobs/{mixed}?format=voc", headers={"If-None-Match": tag}).status_code == 200
     unchanged = api.get(f"/jobs/{mixed}/export?format=coco", headers={"If-None-Match": tag})
     assert (unchanged.status_code, unchanged.headers["etag"], unchanged.content) == (304, tag, b"")
+
+
+def test_an_export_of_a_job_that_goes_or_changes_meanwhile_is_broken_off(
+    api: httpx.Client, worker: Any, redis_url: str, client: redis.Redis
+) -> None:
+    job = done(api, worker, [url(f"{k}.jpg") for k in range(150)], [picture(DOG, index=k) for k in range(150)])
+    (key,) = client.keys(f"*job:{job}")
+
+    async def exporting(meanwhile: Callable[[], object]) -> bytes:
+        async with connect_async(as_role(redis_url, "api"), "test") as connection:
+            state = State.__new__(State)
+            state.settings, state.store = Settings(), AsyncJobStore(connection)
+            export = FORMATS["csv"].export
+            assert export is not None
+            pieces = exported(state, await state.snapshot(job, DEFAULT_OWNER), export)
+            first = await anext(pieces)
+            meanwhile()
+            return first + b"".join([piece async for piece in pieces])
+
+    assert asyncio.run(exporting(lambda: None)) == get(api, f"/jobs/{job}/export", format="csv").content
+    with pytest.raises(JobNotFound):
+        asyncio.run(exporting(lambda: client.rename(key, "aside")))
+    client.rename("aside", key)
+    with pytest.raises(JobNotFound):
+        asyncio.run(exporting(lambda: client.hincrby(key, "ver", 1)))
 
 
 @needs_foreign
