@@ -125,8 +125,8 @@ def reference(asked: DetectRequest, everything: list[Detection]) -> list[Detecti
 
     def matches(rules: Mapping[str, float], one: Detection) -> bool:
         if one.label in rules:  # "it cannot be matched by the wildcard"
-            return one.confidence * 100 >= rules[one.label]
-        return "*" in rules and one.confidence * 100 >= rules["*"]
+            return one.confidence >= rules[one.label] / 100
+        return "*" in rules and one.confidence >= rules["*"] / 100
 
     kept = []
     for one in everything:
