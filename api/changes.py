@@ -1,7 +1,7 @@
 """Waiting for jobs to change: one Pub/Sub subscription of the process serves every request that waits.
 
-A message is a hint that a job changed; what it is now is always read from the store. Messages lost in a reconnect cost
-nothing: all watches look again.
+A message is a hint that a job changed; what it is now is always read from the store. Nothing is read without a message:
+a subscription that is silent is asked whether it lives, and one that was lost makes all watches look again.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import redis.asyncio
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from shared.schema import TERMINAL
@@ -21,16 +23,34 @@ from shared.views import Snapshot
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 10.0
-"""A watch looks by itself after this, should the server have dropped a message."""
+PACE_S = 0.05
+"""Between two notices of one job, but for its end, which is told at once: a bulk job changes with every picture."""
+ASK_S = 5.0
+"""A subscription that was silent for so long is asked; without an answer in as long again it is lost."""
+CANCEL_S = 0.2
+LINGER_S = 5.0
+"""While the process drains, who waits for a job's end may wait so long; others are let go at once."""
 
 
 class Watch:
-    """Notices changes of one job from its making on; see `Changes.watch`."""
+    """Notices changes of one job from its making on; see `Changes.watch`. `over`: do not wait any more."""
 
     def __init__(self, only_final: bool) -> None:
         self.changed = asyncio.Event()
         self.only_final = only_final
+        self.over = False
+
+    def end(self) -> None:
+        """Nobody is to wait here any more."""
+        self.over = True
+        self.changed.set()
+
+    async def change(self, timeout_s: float) -> bool:
+        """Whether the job changed, or the watch was ended, within the time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.changed.wait()
+        return self.changed.is_set()
 
     async def until(
         self,
@@ -50,36 +70,73 @@ class Watch:
         deadline = time.monotonic() + timeout_s
         while True:
             if new:
-                await self._change(deadline)
+                await self.change(deadline - time.monotonic())
             new = True
             self.changed.clear()  # before the look: a change during it is not missed
             snapshot = await look()
-            if done(snapshot) or time.monotonic() >= deadline:
+            if done(snapshot) or self.over or time.monotonic() >= deadline:
                 return snapshot
 
-    async def _change(self, deadline: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), min(deadline - time.monotonic(), LOOK_AGAIN_S))
+
+@dataclass
+class _Watched:
+    """The watches of one job, and when they may be told of it again."""
+
+    watches: set[Watch] = field(default_factory=set)
+    not_before: float = 0.0
+    later: asyncio.TimerHandle | None = None
+
+    def tell(self, final: bool) -> None:
+        """It changed. Changes that do not end it are told `PACE_S` apart, the last of them always."""
+        loop = asyncio.get_running_loop()
+        if final:
+            self._tell_now(True)
+        elif self.later is None:
+            if loop.time() >= self.not_before:
+                self._tell_now(False)
+            else:
+                self.later = loop.call_at(self.not_before, self._tell_now, False)
+
+    def quiet(self) -> None:
+        """Tell nobody later."""
+        if self.later is not None:
+            self.later.cancel()
+            self.later = None
+
+    def _tell_now(self, final: bool) -> None:
+        self.quiet()
+        self.not_before = asyncio.get_running_loop().time() + PACE_S
+        for watch in self.watches:
+            if final or not watch.only_final:
+                watch.changed.set()
 
 
 class Changes:
-    """Wakes watches by job id. `start` and `stop` belong to the application's lifespan."""
+    """Wakes watches by job id. `start` and `stop` belong to the application's lifespan.
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    Args:
+        draining: set when the process is about to end: then nobody waits any longer than `LINGER_S`.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, draining: asyncio.Event) -> None:
         self._client = client
-        self._watches: dict[str, set[Watch]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._draining = draining
+        self._watched: dict[str, _Watched] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Subscribe, and stay subscribed."""
-        self._task = asyncio.create_task(self._listen(), name="changes")
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="changes"),
+            asyncio.create_task(self._drain(), name="drain"),
+        ]
 
     async def stop(self) -> None:
         """End the subscription."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            while not task.done():  # redis-py loses a cancel that comes in the same moment as an answer
+                task.cancel()
+                await asyncio.wait([task], timeout=CANCEL_S)
 
     @contextmanager
     def watch(self, job: str, *, only_final: bool) -> Iterator[Watch]:
@@ -88,14 +145,29 @@ class Changes:
         `only_final` spares the looks at changes that cannot end the job.
         """
         watch = Watch(only_final)
-        self._watches.setdefault(job, set()).add(watch)
+        if self._draining.is_set() and not only_final:
+            watch.end()
+        watched = self._watched.setdefault(job, _Watched())
+        watched.watches.add(watch)
         try:
             yield watch
         finally:
-            watches = self._watches[job]
-            watches.discard(watch)
-            if not watches:
-                del self._watches[job]
+            watched.watches.discard(watch)
+            if not watched.watches:
+                watched.quiet()
+                del self._watched[job]
+
+    async def _drain(self) -> None:
+        await self._draining.wait()
+        self._end(only_final=False)
+        await asyncio.sleep(LINGER_S)
+        self._end(only_final=True)
+
+    def _end(self, *, only_final: bool) -> None:
+        for watched in self._watched.values():
+            for watch in watched.watches:
+                if watch.only_final == only_final:
+                    watch.end()
 
     async def _listen(self) -> None:
         pause_s = 0.1
@@ -103,21 +175,35 @@ class Changes:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(EVENTS_CHANNEL)
-                    for watches in self._watches.values():
-                        for watch in watches:
-                            watch.changed.set()
+                    self._tell_all()
                     pause_s = 0.1
-                    while True:
-                        message = await pubsub.get_message(timeout=5.0)
-                        if message is not None:
-                            self._tell(message["data"].decode())
+                    await self._hear(pubsub)
             except (RedisError, OSError) as error:
                 logger.warning("subscription lost", extra={"error": repr(error)})
                 await asyncio.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 2)
 
+    async def _hear(self, pubsub: PubSub) -> None:
+        """Until the connection is lost; also one that only looks as if it were there (RFC 1122, 4.2.3.6)."""
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=ASK_S)
+            if message is None:
+                if asked:
+                    raise redis.ConnectionError(f"no answer in {ASK_S} s")
+                await pubsub.ping("there?")
+                asked = True
+                continue
+            asked = False
+            if message["type"] == "message":
+                self._tell(message["data"].decode())
+
+    def _tell_all(self) -> None:
+        for watched in self._watched.values():
+            watched.tell(final=True)
+
     def _tell(self, event: str) -> None:
         job, status, _ = event.split(" ")
-        for watch in self._watches.get(job, ()):
-            if not watch.only_final or status in TERMINAL:
-                watch.changed.set()
+        watched = self._watched.get(job)
+        if watched is not None:
+            watched.tell(status in TERMINAL)

@@ -31,13 +31,17 @@ BUSY_RETRY_S = 2
 
 @dataclass
 class Patience:
-    """How long one process waits for its clients and how many connections it holds; ends those that are too late."""
+    """How long one process waits for its clients and how many connections it holds; ends those that are too late.
+
+    `draining` is set when the server begins to shut down: answers that are still to come had better come soon.
+    """
 
     header_s: float
     body_s: float
     body_bytes_s: int
     answer_s: float
     most: int
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     held: set[GuardedProtocol] = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None
 
@@ -135,6 +139,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """There is room again."""
         self._answer_due = None
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The server takes no more requests, and closes this one when it is idle or answered."""
+        self._patience.draining.set()
+        super().shutdown()
 
     def end_if_late(self, now: float) -> None:
         """Close the connection when one of its deadlines is over."""

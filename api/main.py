@@ -6,6 +6,7 @@ Run as `python -m api.main --host 127.0.0.1 --port 8000`.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import resource
 import socket
@@ -26,13 +27,15 @@ from api.adapters.document import add_shared
 from api.admission import Admission
 from api.changes import Changes
 from api.connections import GuardedProtocol, Patience
+from api.events import event_looks
 from api.keys import Door, Keys
+from api.listeners import Listeners
 from api.manifests import manifests
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
-from api.routes import admin, docs, exports, jobs, models, ops, pictures, results, webhooks
+from api.routes import admin, docs, events, exports, jobs, models, ops, pictures, results, webhooks
 from api.scopes import PUBLIC
-from api.state import State
+from api.state import State, job_looks
 from shared.blobs import large_blobs
 from shared.collector import spare_collections
 from shared.connection import connect, connect_async
@@ -60,12 +63,12 @@ class _Lifespan(TypedDict):
     spotter: State
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application. Opens no connection until its lifespan begins."""
+def create_app(settings: Settings, draining: asyncio.Event | None = None) -> FastAPI:
+    """The application. Opens no connection until its lifespan begins. `draining`: set when it is about to end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[_Lifespan]:
-        async with _opened(settings) as state:
+        async with _opened(settings, draining or asyncio.Event()) as state:
             yield {"spotter": state}
 
     app = FastAPI(
@@ -83,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, pictures, results, exports, models, ops, docs, admin, webhooks):
+    for routes in (jobs, events, pictures, results, exports, models, ops, docs, admin, webhooks):
         app.include_router(routes.router)
     adapters = chosen(settings.adapters)
     for router in adapters:
@@ -93,11 +96,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[State]:
+async def _opened(settings: Settings, draining: asyncio.Event) -> AsyncIterator[State]:
     url = settings.redis_url.get_secret_value()
     client, blocking = connect_async(url, "api"), connect(url, "api-sweeper")
     celery = create_celery(settings.broker)
-    waker, changes, admission = Waker(celery), Changes(client), Admission(client, settings.store_full_at)
+    waker, changes, admission = Waker(celery), Changes(client, draining), Admission(client, settings.store_full_at)
     sweeper = Sweeper(
         JobStore(blocking),
         celery,
@@ -116,7 +119,8 @@ async def _opened(settings: Settings) -> AsyncIterator[State]:
         store = AsyncJobStore(client)
         yield State(
             settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)), admission,
-            partial(durability, client), lists,
+            partial(durability, client), lists, Listeners(settings.max_listeners, settings.owner_listeners),
+            event_looks(store), job_looks(store),
         )  # fmt: skip
     finally:
         sweeper.stop()
@@ -164,7 +168,7 @@ def serving(settings: Settings, host: str, port: int) -> uvicorn.Config:
         most=min(settings.max_connections, _descriptors() - SPARE_DESCRIPTORS),
     )
     return uvicorn.Config(
-        create_app(settings),
+        create_app(settings, patience.draining),
         host=host,
         port=port,
         http=partial(GuardedProtocol, patience),  # type: ignore[arg-type]  # it only calls it

@@ -11,8 +11,11 @@ from fastapi import Depends, Request
 
 from api.admission import Admission
 from api.changes import Changes
+from api.events import Asked, Told
 from api.idempotency import InFlight
 from api.keys import Keys
+from api.listeners import Listeners
+from api.looks import Looks
 from api.manifests import Manifests
 from api.offers import Offer, offers, resolve
 from shared.blobs import LargeBlobs
@@ -42,6 +45,9 @@ class State:
     admission: Admission
     durability: Callable[[], Awaitable[Durability]]
     manifests: Manifests
+    listeners: Listeners
+    event_looks: Looks[Asked, Told | None]
+    job_looks: Looks[str, Snapshot | None]
     in_flight: InFlight = field(default_factory=InFlight)
     _offers: dict[str, Offer] = field(default_factory=dict)
     _offers_at: float = -OFFERS_CACHE_S
@@ -50,6 +56,13 @@ class State:
         """Raises JobNotFound, also for another owner's job."""
         (found,) = await self.store.run(view([job], inline_results=INLINE_RESULTS, owner=owner))
         if found is None:
+            raise no_such_job(job)
+        return found
+
+    async def shared_snapshot(self, job: str, owner: str) -> Snapshot:
+        """The same, in one look with everybody else who asks just now: for those who wait, many at a time."""
+        found = await self.job_looks.look(job)
+        if found is None or found.spec.owner != owner:
             raise no_such_job(job)
         return found
 
@@ -73,6 +86,15 @@ class State:
 async def _state(request: Request) -> State:
     state: State = request.state.spotter
     return state
+
+
+def job_looks(store: AsyncJobStore) -> Looks[str, Snapshot | None]:
+    """What `shared_snapshot` looks through."""
+
+    async def ask(jobs: list[str]) -> list[Snapshot | None]:
+        return await store.run(view(jobs, inline_results=INLINE_RESULTS))
+
+    return Looks(ask)
 
 
 Shared = Annotated[State, Depends(_state)]

@@ -30,6 +30,7 @@
     |  |- RateLimited             429 rate_limited
     |  |- WebhookCallsLimited     429 webhook_calls_limited
     |  |- QuotaExceeded           429 quota_exceeded
+    |  |- TooManyListeners        429 too_many_listeners
     |  |- ServiceBusy             503 service_busy
     |  |- QueueFull               503 queue_full
     |  |- StoreFull               503 store_full
@@ -67,6 +68,7 @@ from shared.overload_errors import (
     ServiceBusy,
     StoreFull,
     StoreUnavailable,
+    TooManyListeners,
     WebhookCallsLimited,
 )
 from shared.picture_errors import (
@@ -131,6 +133,7 @@ __all__ = [
     "StartupError",
     "StoreFull",
     "StoreUnavailable",
+    "TooManyListeners",
     "Unauthorized",
     "UnknownModel",
     "UnsupportedMedia",

@@ -15,9 +15,10 @@ from shared.schema import TERMINAL, Counts, PictureResult, Status, Strict, rfc33
 from shared.store import Call
 
 MOST_PICTURES = 200
-"""Of one job in one look: some ten kilobytes."""
-MOST_BYTES = 1_048_576
-"""Of results in one look, all its jobs together; beyond that one picture of each job."""
+"""Of one job in one look."""
+MOST_BYTES = 65_536
+"""Of results in one look, all its jobs together; beyond that one picture of each job. A listener that does not read
+holds about as much."""
 
 EventName = Literal["queued", "running", "picture", "succeeded", "failed", "canceled", "expired"]
 Told = Literal["-", "q", "r", "e"]

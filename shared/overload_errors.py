@@ -32,6 +32,12 @@ class QuotaExceeded(Overloaded):
     code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
 
 
+class TooManyListeners(Overloaded):
+    """The owner has as many streams of events and long-polls open as agreed."""
+
+    code, title, http_status = "too_many_listeners", "Enough of your requests wait for changes", 429
+
+
 class ServiceBusy(Overloaded):
     """The process holds as many connections as it may."""
 

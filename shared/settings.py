@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(10.0, gt=0, le=300, description="for its body, and 1 s more for each body_rate_bytes")
     body_rate_bytes: int = Field(16_384, ge=1, description="bytes a second that a body must come at, on average")
     answer_timeout_s: float = Field(15.0, gt=0, le=300, description="for a client to read on when it has stopped")
+    owner_listeners: int = Field(2048, ge=1, description="streams of events and long-polls of one owner at one process")
+    max_listeners: int = Field(3072, ge=1, description="streams of events and long-polls of one API process")
     max_connections: int = Field(4096, ge=1, le=1_000_000, description="open connections of one API process")
 
     # -- models and device

@@ -51,7 +51,7 @@ class Snapshot:
 def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
     """Where to go on from here."""
     own = f"{base_url or ''}/jobs/{snapshot.spec.id}"
-    found = {"self": own, "results": f"{own}/results"}
+    found = {"self": own, "events": f"{own}/events", "results": f"{own}/results"}
     if not snapshot.final:
         found["cancel"] = f"{own}/cancel"
     if snapshot.spec.options.draw:

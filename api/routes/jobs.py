@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -64,7 +65,7 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
     return await _submitted(state, caller, intake.spec, taken, snapshot, wait_s)
 
 
-@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS | LOOK_ANSWERS)
+@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS | LOOK_ANSWERS | {429: JOB_ANSWERS[404]})
 async def look(
     request: Request,
     state: Shared,
@@ -80,15 +81,14 @@ async def look(
     waits for that.
     """
     known = request.headers.get("if-none-match")
-    snapshot = await state.snapshot(job, caller.owner)
+    look_now = partial(state.shared_snapshot if wait else state.snapshot, job, caller.owner)
+    snapshot = await look_now()
     if format != "spotter":
         return await _look_in(state, caller, snapshot, format, wait, known)
     seen = known or etag(snapshot)
     if wait and not snapshot.final and etag(snapshot) == seen:
-        with state.changes.watch(job, only_final=False) as watch:
-            snapshot = await watch.until(
-                lambda: state.snapshot(job, caller.owner), lambda now: now.final or etag(now) != seen, wait
-            )
+        with state.listeners.one_more(caller.owner), state.changes.watch(job, only_final=False) as watch:
+            snapshot = await watch.until(look_now, lambda now: now.final or etag(now) != seen, wait)
     if known is not None and etag(snapshot) == known:
         return Response(status_code=304, headers={"ETag": known})
     return job_answer(snapshot, state.settings.base_url)

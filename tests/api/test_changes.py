@@ -32,7 +32,7 @@ class Looks:
 def run(redis_url: str, story: Callable[[Changes], Awaitable[None]]) -> None:
     async def told() -> None:
         async with connect_async(redis_url, "test") as client:
-            changes = Changes(client)
+            changes = Changes(client, asyncio.Event())
             changes.start()
             subscribed = time.monotonic() + 5
             while (await client.pubsub_numsub(EVENTS_CHANNEL))[0][1] == 0:

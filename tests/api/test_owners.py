@@ -31,6 +31,7 @@ OF_A_JOB = {
     ("GET", "/jobs/{job}"): "/jobs/{job}",
     ("GET", "/jobs/{job}/results"): "/jobs/{job}/results",
     ("GET", "/jobs/{job}/export"): "/jobs/{job}/export?format=coco",
+    ("GET", "/jobs/{job}/events"): "/jobs/{job}/events",
     ("GET", "/jobs/{job}/pictures/{index}"): "/jobs/{job}/pictures/0",
     ("POST", "/jobs/{job}/cancel"): "/jobs/{job}/cancel",
     ("GET", "/jobs/{job}/deliveries"): "/jobs/{job}/deliveries",
