@@ -31,7 +31,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/jobs/{job}/events", responses=_ANSWERS, response_class=EventStream)
+@router.get("/jobs/{job}/events", status_code=200, responses=_ANSWERS, response_class=EventStream)
 async def events(
     state: Shared, caller: Reader, job: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> EventStream:
