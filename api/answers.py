@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import Request, Response
 
+from shared.keys import Limits
+from shared.steps import Accepted
 from shared.views import Snapshot, shown
 
 
@@ -25,6 +29,13 @@ def job_answer(
     if not snapshot.final:
         sent.setdefault("Retry-After", "1")
     return Response(shown(snapshot, base_url).model_dump_json(), status, sent, "application/json")
+
+
+def limit_headers(limits: Limits, taken: Accepted) -> dict[str, str]:
+    """How many more jobs the owner may send at once; nothing where there is no bound."""
+    if taken.left is None:
+        return {}
+    return limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
 
 
 def next_link(request: Request, base_url: str | None, path: str, cursor: str) -> str:

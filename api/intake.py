@@ -56,12 +56,19 @@ def allowed(state: State, caller: Caller) -> Allowed:
 
 
 async def prepare(
-    state: State, caller: Caller, submission: Submission, key: str | None = None, *, fresh: bool = False
+    state: State,
+    caller: Caller,
+    submission: Submission,
+    key: str | None = None,
+    *,
+    chosen: str | None = None,
+    fresh: bool = False,
 ) -> Intake:
     """Settle what the job is, and put its large pictures away.
 
     Args:
         key: the client's `Idempotency-Key`.
+        chosen: an id that the client chose for the job.
         fresh: no earlier result may answer it.
 
     Raises UnknownModel, InvalidRequest (a webhook that cannot be, a manifest with wrong lines), StoreUnavailable, and
@@ -72,7 +79,7 @@ async def prepare(
         submission = replace(submission, sources=listed)
     archive = submission.archive
     try:
-        spec = await _spec(state, caller, submission)
+        spec = await _spec(state, caller, submission, chosen or job_id())
         observe.job_id.set(spec.id)
         sources: Sequence[StoredSource] = submission.sources
         recalled = None
@@ -91,6 +98,7 @@ async def prepare(
         blobs=inline,
         limits=caller.limits,
         idempotent=Idempotent(key, fingerprint(submission)) if key else None,
+        chosen=fingerprint(submission) if chosen else "",
         loaded=archive is not None,
         recalled=recalled,
         blobs_kept_s=state.settings.upload_keep_s if recalled else None,
@@ -150,12 +158,12 @@ async def _earlier(
     return sources, await state.store.run(recall(spec.owner, spec.model, sources))
 
 
-async def _spec(state: State, caller: Caller, submission: Submission) -> JobSpec:
+async def _spec(state: State, caller: Caller, submission: Submission, job: str) -> JobSpec:
     request, settings = submission.request, state.settings
     if request.webhook is not None:
         check_endpoint(request.webhook.url, settings, "webhook.url")
     return JobSpec(
-        id=job_id(),
+        id=job,
         owner=caller.owner,
         model=await state.reference(request.model),
         options=request.options,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.errors import FieldError, InvalidRequest
 from shared.schema import Status
 from shared.store import AsyncJobStore
 from shared.views import Snapshot, page, view
@@ -13,6 +15,8 @@ CURSOR = r"^\d{1,15}\.(job_[0-9A-Za-z_-]{1,64})?$"
 SCAN = 1000
 """Jobs looked at for one page of a filtered list."""
 _CHUNK = 100
+METADATA = "metadata."
+MOST_METADATA = 16
 
 Cursor = tuple[int, str]
 """Created ms and id of the last job seen; an empty id stands before all jobs of that millisecond."""
@@ -26,14 +30,30 @@ class Filter:
     model: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def lets_through(self, snapshot: Snapshot) -> bool:
-        """Whether status and model fit (the times bound the walk itself). `name` fits every version of it;
-        `name@version` the jobs that are bound to it, and those that it answered last.
+        """Whether status, model and each pair of metadata fit (the times bound the walk itself). `name` fits every
+        version of it; `name@version` the jobs that are bound to it, and those that it answered last.
         """
         model = snapshot.view.model
         fits = self.model in (None, model.name, f"{model.name}@{model.version}")
-        return fits and self.status in (None, snapshot.view.status)
+        has = snapshot.view.metadata.items() >= self.metadata.items()
+        return fits and has and self.status in (None, snapshot.view.status)
+
+
+def metadata_filter(query: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """`metadata.camera=7` -> {"camera": "7"}. Raises InvalidRequest: no key, one twice, or more than a job can have."""
+    found: dict[str, str] = {}
+    for name, value in query:
+        if not name.startswith(METADATA):
+            continue
+        key = name.removeprefix(METADATA)
+        if not key or key in found or len(found) == MOST_METADATA:
+            reason = f"metadata.KEY=value, each key once, {MOST_METADATA} at most"
+            raise InvalidRequest(f"Correct {name[:80]}: {reason}.", errors=(FieldError(name[:80], reason),))
+        found[key] = value
+    return found
 
 
 async def find(

@@ -74,6 +74,13 @@ SUBMIT_BODY: dict[str, Any] = {
 }
 
 
+PUT_BODY: dict[str, Any] = {
+    "requestBody": SUBMIT_BODY["requestBody"],
+    "parameters": [one for one in SUBMIT_BODY["parameters"] if one["name"] == "Prefer"],
+}
+"""An id of the client's stands for the idempotency key."""
+
+
 class Problem(BaseModel):
     """RFC 9457, with a stable `code`."""
 
@@ -123,6 +130,12 @@ EXPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
     404: PROBLEM,
     409: PROBLEM,
 }
+PUT_ANSWERS: dict[int | str, dict[str, Any]] = JOB_ANSWERS | {
+    200: {
+        "description": "the job that this request made before, as it is now",
+        "content": {"application/json": {"schema": {"$ref": _COMPONENT.format(model="JobView")}}},
+    },
+}
 _ANYWHERE = ("400", "408", "422", "431", "503")
 _BEHIND_A_KEY = ("401", "403")
 _OF_AN_OWNERS_LIMITS = ("429",)
@@ -140,7 +153,7 @@ def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]
         for operation in operations.values():
             answers = operation["responses"]
             statuses = [*_ANYWHERE, *(() if path in public else _BEHIND_A_KEY)]
-            if "202" in answers:
+            if "202" in answers or "201" in answers:
                 statuses += _OF_AN_OWNERS_LIMITS
             answers |= {status: PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
             if path not in public:

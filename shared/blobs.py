@@ -6,6 +6,7 @@ lifecycle rule ends these objects: docs/operations.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
@@ -14,6 +15,10 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+S3_DELETES = 1000
+"""Keys in one DeleteObjects (AWS)."""
 
 
 def drawn_blob(job: str, index: int) -> str:
@@ -39,6 +44,35 @@ class LargeBlobs:
             self._client.put_object(Bucket=self._bucket, Key=f"spotter/{name}", Body=data)
         except (BotoCoreError, ClientError) as error:
             raise _unavailable() from error
+
+    def has(self, name: str) -> bool:
+        """Whether there are bytes of this name. Raises StoreUnavailable."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=f"spotter/{name}")
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "NotFound", "404"):
+                return False
+            raise _unavailable() from error
+        except BotoCoreError as error:
+            raise _unavailable() from error
+        return True
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Those that are there are gone. Raises StoreUnavailable: some may be there still."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for first in range(0, len(names), S3_DELETES):
+            keys: list[ObjectIdentifierTypeDef] = [
+                {"Key": f"spotter/{name}"} for name in names[first : first + S3_DELETES]
+            ]
+            try:
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            except (BotoCoreError, ClientError) as error:
+                raise _unavailable() from error
+            if answer.get("Errors"):
+                raise _unavailable()
 
     def get(self, name: str) -> bytes | None:
         """The bytes, or None when there are none. Raises StoreUnavailable."""

@@ -14,7 +14,9 @@ class JobFinished(BadRequest):
 
 
 class JobNotFinished(BadRequest):
-    """The job runs on, and its results are wanted in a form that only has a place for all of them."""
+    """The job has not ended: its results are wanted in a form that has a place for all of them alone, or it is to be
+    tried again.
+    """
 
     code, title, http_status, retryable = "job_not_finished", "The job has not ended yet", 409, True
 
@@ -35,3 +37,27 @@ class IdempotencyMismatch(BadRequest):
     """The `Idempotency-Key` was used before, for another job."""
 
     code, title, http_status = "idempotency_mismatch", "The key belongs to another request", 422
+
+
+class JobIdTaken(BadRequest):
+    """The id that the client chose belongs to another job."""
+
+    code, title, http_status = "job_id_taken", "The id belongs to another job", 409
+
+
+class NothingToRetry(BadRequest):
+    """Every picture of the job succeeded."""
+
+    code, title, http_status = "nothing_to_retry", "No picture is left to try again", 409
+
+
+class UploadsGone(BadRequest):
+    """The job cannot be tried again: bytes that came with it are no longer kept."""
+
+    code, title, http_status = "uploads_gone", "Uploads of the job are no longer stored", 409
+
+
+class WebhookSecretFixed(BadRequest):
+    """The webhook secret of jobs without keys is the service's own: its operator shows and changes it."""
+
+    code, title, http_status = "webhook_secret_fixed", "This secret is the operator's", 409

@@ -24,6 +24,9 @@
     |  |- WebhookSecretFixed      409 webhook_secret_fixed
     |  |- JobNotFinished          409 job_not_finished  (the same request again, when it has ended)
     |  |- NoResults               409 no_results
+    |  |- JobIdTaken              409 job_id_taken
+    |  |- NothingToRetry          409 nothing_to_retry
+    |  |- UploadsGone             409 uploads_gone
     |  |- IdempotencyInFlight     409 idempotency_in_flight  (the same request again, shortly)
     |  `- IdempotencyMismatch     422 idempotency_mismatch
     |- Overloaded               nothing is wrong with the request; send it again after `retry_after`
@@ -58,7 +61,17 @@ what to do next, and never holds a secret, a resolved address or a foreign serve
 
 from __future__ import annotations
 
-from shared.conflict_errors import IdempotencyInFlight, IdempotencyMismatch, JobFinished, JobNotFinished, NoResults
+from shared.conflict_errors import (
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    JobFinished,
+    JobIdTaken,
+    JobNotFinished,
+    NoResults,
+    NothingToRetry,
+    UploadsGone,
+    WebhookSecretFixed,
+)
 from shared.failure import BadRequest, FieldError, SpotterError
 from shared.overload_errors import (
     Overloaded,
@@ -108,12 +121,14 @@ __all__ = [
     "InvalidImage",
     "InvalidRequest",
     "JobFinished",
+    "JobIdTaken",
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
     "ModelNotFound",
     "NoResults",
     "NotAcceptable",
+    "NothingToRetry",
     "Overloaded",
     "PictureError",
     "PictureNotFound",
@@ -138,6 +153,7 @@ __all__ = [
     "UnknownModel",
     "UnsupportedMedia",
     "UploadGone",
+    "UploadsGone",
     "WaitOver",
     "WebhookCallsLimited",
     "WebhookSecretFixed",
@@ -251,12 +267,6 @@ class NotAcceptable(BadRequest):
     """None of the types in `Accept` can be made."""
 
     code, title, http_status = "not_acceptable", "None of the accepted types can be made", 406
-
-
-class WebhookSecretFixed(BadRequest):
-    """The webhook secret of jobs without keys is the service's own: its operator shows and changes it."""
-
-    code, title, http_status = "webhook_secret_fixed", "This secret is the operator's", 409
 
 
 class WaitOver(SpotterError):

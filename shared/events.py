@@ -107,13 +107,13 @@ def news(
 
 
 def _news(job: str, seen: Position, row: list[Any]) -> News:
-    owner, status_raw, created, started, finished, total, *ends, round_, lost, place, pictures, more, results = row
+    owner, status_raw, queued, started, finished, total, *ends, round_, lost, place, pictures, more, results = row
     status: Status = status_raw.decode()
     told: Told = "-" if lost or seen.round != round_ else seen.told
     events = []
     if told == "-":
         told = "q"
-        change = StatusChange(id=job, status="queued", at=_time(created), total=total)
+        change = StatusChange(id=job, status="queued", at=_time(queued), total=total)
         events.append(Event(Position(round_, place, told), "queued", change))
     if started is not None and told == "q":
         told = "r"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 
-from shared.errors import IdempotencyMismatch, JobNotFound, QueueFull, QuotaExceeded, RateLimited, SpotterError
+from shared.errors import (
+    IdempotencyMismatch,
+    JobIdTaken,
+    JobNotFound,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    SpotterError,
+)
 from shared.keys import Limits
 from shared.schema import JobSpec
 
 
 def refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> SpotterError:
-    """What the script's negative answers mean."""
+    """What the negative answers of `accept`, and those of `retry` that are about bounds, mean."""
     if why == -1:
         return QueueFull(f"{number} pictures are waiting for {spec.model} already; try again later.", retry_after_s=10)
     if why == -2:
@@ -23,7 +31,7 @@ def refusal(spec: JobSpec, limits: Limits, why: int, number: int = 0) -> Spotter
         return QuotaExceeded(f"{number} of your pictures are waiting already; send more later.", retry_after_s=5)
     if why == -7:
         return IdempotencyMismatch("Choose another Idempotency-Key for another job, or repeat the first one's body.")
-    return no_such_job(spec.id)
+    return JobIdTaken(f"The id {spec.id} belongs to another job; choose another one, or repeat that job's request.")
 
 
 def no_such_job(job: str) -> JobNotFound:

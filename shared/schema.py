@@ -32,6 +32,7 @@ DEFAULT_OWNER = "default"
 INLINE_RESULTS = 100
 """A job of at most this many pictures shows its results inside the job."""
 
+JOB_ID = r"^job_[0-9A-Za-z_-]{1,64}$"
 Probability = Annotated[float, Field(ge=0, le=1)]
 ModelRef = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(@[a-z0-9][a-z0-9._-]{0,62})?$")]
 OwnerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -116,7 +117,7 @@ class JobSpec(Strict):
     or `name@version`. It is the name of the queue too. `owner` is whose key sent it; nobody else's may see it.
     """
 
-    id: Annotated[str, StringConstraints(pattern=r"^job_[0-9A-Za-z_-]{1,64}$")]
+    id: Annotated[str, StringConstraints(pattern=JOB_ID)]
     owner: OwnerName = DEFAULT_OWNER
     model: str
     options: Options

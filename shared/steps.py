@@ -79,17 +79,19 @@ def accept(
     loaded: bool = False,
     recalled: Recalled | None = None,
     blobs_kept_s: int | None = None,
+    chosen: str = "",
 ) -> Call[Accepted]:
     """Take a job in, with the bytes of its uploads, or nothing of it; under one idempotency key only once. With
     `recalled` it has succeeded at once. The bytes live on as long as the job, or for `blobs_kept_s`.
 
     `loaded`: the uploads among the sources were stored by `shared/loading.py`, and from now on live as long as the job.
+    `chosen`: the client chose the id, and this is its request's fingerprint; then an id makes one job.
 
     Raises (when run):
         RateLimited, QuotaExceeded: its owner is at one of the `limits`.
         QueueFull: `queue_limit` pictures of this model are waiting already.
         IdempotencyMismatch: the key was used for another request.
-        JobNotFound: the id is that of another owner's job.
+        JobIdTaken: the id is that of another owner's job, or of another request's.
     """
     blobs = blobs or {}
     doc = spec.model_dump_json(exclude_defaults=True)
@@ -97,7 +99,7 @@ def accept(
     texts = [source.model_dump_json(exclude_none=True) for source in sources]
 
     answers = recalled.texts() if recalled else []
-    same = (_digest(idempotent.key), idempotent.fingerprint, KEYS_KEPT_S) if idempotent else ("", "", 0)
+    same = (_digest(idempotent.key), idempotent.fingerprint, KEYS_KEPT_S) if idempotent else ("", chosen, 0)
 
     def read(reply: list[Any]) -> Accepted:
         if reply[0] == -6:
@@ -111,8 +113,8 @@ def accept(
         (
             spec.id, doc, spec.model, spec.total, AGE_BOOST_MS[spec.priority], spec.deadline_s, spec.retain_s,
             queue_limit, hook_text(spec.webhook), MOST_TOKENS, spec.owner, limits.rate, limits.burst,
-            limits.open_jobs, limits.waiting, *same, len(blobs), blobs_kept_s or blob_ttl_s(spec), int(loaded), *pairs,
-            *texts, *answers,
+            limits.open_jobs, limits.waiting, *same, len(blobs), blobs_kept_s or blob_ttl_s(spec), int(loaded),
+            int(chosen != ""), *pairs, *texts, *answers,
         ),
         read,
     )  # fmt: skip
@@ -257,11 +259,6 @@ def forget(references: Iterable[str], names: Iterable[str] = ()) -> Call[int]:
 def withdraw(worker: str) -> Call[int]:
     """A worker that stops is gone at once."""
     return Call("withdraw", (worker,), int)
-
-
-def keep_blob(blob: str, data: bytes, ttl_s: int) -> Call[int]:
-    """Store a picture's bytes under a name, replacing what is there."""
-    return Call("keep_blob", (blob, data, ttl_s), int)
 
 
 def lock_sweep(holder: str, ttl_s: float) -> Call[bool]:

@@ -54,6 +54,8 @@ def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
     found = {"self": own, "events": f"{own}/events", "results": f"{own}/results"}
     if not snapshot.final:
         found["cancel"] = f"{own}/cancel"
+    elif snapshot.view.counts.succeeded < snapshot.view.counts.total:
+        found["retry"] = f"{own}/retry"
     if snapshot.spec.options.draw:
         found["pictures"] = f"{own}/pictures/{{index}}?draw=true"
     return found
@@ -140,16 +142,18 @@ def workers() -> Call[list[WorkerReport]]:
 
 
 def stats() -> Call[dict[str, int]]:
-    """Counters since the store began: `accepted:<model>`, `jobs:<model>:<status>`, `pictures:<model>:ok|bad`, ..."""
+    """Counters since the store began:
+    `accepted:<model>`, `retried:<model>`, `jobs:<model>:<status>`, `pictures:<model>:ok|bad`, ...
+    """
     return Call("stats", (), lambda reply: {reply[k].decode(): int(reply[k + 1]) for k in range(0, len(reply), 2)})
 
 
 def open_jobs(counters: Mapping[str, int]) -> dict[str, int]:
-    """Jobs accepted and not ended, by reference, from what `stats` gives."""
+    """Jobs accepted or tried again and not ended, by reference, from what `stats` gives."""
     found: dict[str, int] = {}
     for name, count in counters.items():
         kind, _, rest = name.partition(":")
-        if kind == "accepted":
+        if kind in ("accepted", "retried"):
             found[rest] = found.get(rest, 0) + count
         elif kind == "jobs":
             reference = rest.rpartition(":")[0]
@@ -182,7 +186,7 @@ def _time(value: bytes | None) -> int | None:
 
 
 def _snapshot(row: list[Any]) -> Snapshot:
-    doc, status_raw, created_raw, started, finished_raw, deadline, *numbers, by, tries, rank, pictures = row
+    doc, status_raw, created_raw, started, finished_raw, deadline, *numbers, by, tries, rank, pictures, queued = row
     created, finished = int(created_raw), _time(finished_raw)
     retain, first, returned, run, ok, bad, lost, version = map(int, numbers)
     spec = JobSpec.model_validate_json(doc)
@@ -203,7 +207,7 @@ def _snapshot(row: list[Any]) -> Snapshot:
         status=status,
         model=ModelVersion.model_validate_json(by) if by else _asked(spec.model),
         created_at=rfc3339(created) or "",
-        queued_at=rfc3339(created) or "",
+        queued_at=rfc3339(_time(queued) or created) or "",
         started_at=rfc3339(_time(started)),
         finished_at=rfc3339(finished),
         expires_at=rfc3339(finished + retain * 1000) if finished is not None else None,

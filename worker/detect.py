@@ -20,10 +20,12 @@ from typing import Any, TypeAlias, TypeVar
 from shared import observe
 from shared.blobs import LargeBlobs, drawn_blob
 from shared.errors import InferenceFailed, Internal, Overloaded, PictureError, StoreFull, StoreUnavailable
+from shared.lifecycle import keep_drawn
 from shared.queue import Waker
 from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
-from shared.steps import UPLOAD_KEEP_S, blob_ttl_s, claim, crashed, finish, give_way, hand_back, keep_blob
+from shared.steps import UPLOAD_KEEP_S, claim, crashed, finish, give_way, hand_back
 from shared.store import Call, JobStore
+from shared.views import source_of
 from worker.batcher import Inferred
 from worker.draw import draw
 from worker.gate import Gate
@@ -209,7 +211,8 @@ class Detector:
             result = outcome if isinstance(outcome, PictureResult) else _failed(served, one, outcome)
             by = served.manifest
             version = ModelVersion(name=by.name, version=by.version, sha256=by.sha256)
-            self._write(one, finish(one, result, version, self._limits.upload_keep_s))
+            if not self._write(one, finish(one, result, version, self._limits.upload_keep_s)):
+                self._clear_drawn(one)
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:
@@ -254,7 +257,13 @@ class Detector:
         if self._large_blobs is not None and self._large_blobs.takes(data):
             self._large_blobs.put(name, data)
         else:
-            self._ride_out(one, partial(self._store.run, keep_blob(name, data, blob_ttl_s(one.job))))
+            self._ride_out(one, partial(self._store.run, keep_drawn(one, data)))
+
+    def _clear_drawn(self, one: Claim) -> None:
+        """Of a job that was deleted meanwhile nothing is left in S3 either."""
+        large = self._large_blobs if one.job.options.draw else None
+        if large is not None and self._store.run(source_of(one.job.id, one.index)) is None:
+            large.delete([drawn_blob(one.job.id, one.index)])
 
     def _ride_out(self, one: Claim, step: Callable[[], T]) -> T:
         """Take a step that needs the store, again while that is away or full; one lease at most once we are to stop."""
@@ -268,14 +277,15 @@ class Detector:
                     raise
                 time.sleep(AGAIN_S)
 
-    def _write(self, one: Claim, what: Call[Any]) -> None:
-        """Let go of a picture by one step on the store."""
+    def _write(self, one: Claim, what: Call[Any]) -> bool:
+        """Let go of a picture by one step on the store. False: the claim was not good any more."""
         status = self._ride_out(one, partial(self._store.run, what))
         self._leases.drop(one)
         if not status:
             logger.info("stale result dropped", extra={"picture": one.index, "fence": one.fence})
         elif one.job.webhook is not None:
             self._waker.wake_deliver()
+        return bool(status)
 
 
 def _failed(served: Served, one: Claim, error: PictureError) -> PictureResult:

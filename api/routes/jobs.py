@@ -1,31 +1,27 @@
-"""The job resource: submit, look, wait, list, cancel. Contract: docs/api.md."""
+"""The job resource: submit, look, wait, list. How it ends early or begins again: ends.py. Contract: docs/api.md."""
 
 from __future__ import annotations
 
-import math
 import re
 from contextlib import ExitStack
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel
 
-from api.answers import etag, job_answer, next_link
+from api.answers import etag, job_answer, limit_headers, next_link
 from api.bodies import read_submission
 from api.datasets import converted
 from api.formats import FormatName
 from api.idempotency import HEADER, read_key
 from api.intake import allowed, ended, prepare, take_in
 from api.keys import Caller
-from api.listing import CURSOR, Filter, find
-from api.openapi import JOB_ANSWERS, LOOK_ANSWERS, SUBMIT_BODY
+from api.listing import CURSOR, Filter, find, metadata_filter
+from api.openapi import JOB_ANSWERS, LOOK_ANSWERS, PUT_ANSWERS, PUT_BODY, SUBMIT_BODY
 from api.scopes import Reader, Writer
 from api.state import Shared, State
-from shared.errors import JobFinished
-from shared.refusals import no_such_job
-from shared.schema import JobSpec, JobView, Status
-from shared.steps import Accepted, cancel
+from shared.schema import JOB_ID, JobView, Status
 from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
@@ -49,20 +45,48 @@ async def submit(request: Request, state: Shared, caller: Writer) -> Response:
 
     `Prefer: wait=N` (0..60 s) answers 200 with the finished job when it ends in time.
     """
+    return await _submit(request, state, caller, key=read_key(request.headers.get(HEADER)))
+
+
+@router.put("/jobs/{job}", status_code=201, response_model=JobView, responses=PUT_ANSWERS, openapi_extra=PUT_BODY)
+async def put(
+    request: Request, state: Shared, caller: Writer, job: Annotated[str, Path(pattern=JOB_ID)]
+) -> Response:  # fmt: skip
+    """The same under an id of the client's: `job_` and 1 to 64 letters, digits, `_` and `-`, best not to be guessed.
+
+    201 for a new job. Repeating the request is harmless: 200 and the job as it is. 409 where the id belongs to another
+    request or another owner; which of these is not told.
+    """
+    return await _submit(request, state, caller, chosen=job)
+
+
+async def _submit(
+    request: Request, state: State, caller: Caller, *, key: str | None = None, chosen: str | None = None
+) -> Response:
     wait_s = _preferred_wait(request.headers.get("prefer", ""))
-    key = read_key(request.headers.get(HEADER))
     with ExitStack() as watching:
         with state.in_flight.holding(caller.owner, key):
             state.admission.check()
             submission = await read_submission(request, allowed(state, caller))
             fresh = "no-cache" in request.headers.get("cache-control", "").lower()
-            intake = await prepare(state, caller, submission, key, fresh=fresh)
+            intake = await prepare(state, caller, submission, key, chosen=chosen, fresh=fresh)
             watch = watching.enter_context(state.changes.watch(intake.spec.id, only_final=True))
             taken = await take_in(state, intake)
-        if wait_s is None:
-            return await _submitted(state, caller, intake.spec, taken)
-        snapshot = await ended(state, caller, intake.spec, taken, watch, wait_s)
-    return await _submitted(state, caller, intake.spec, taken, snapshot, wait_s)
+        snapshot = None
+        if wait_s is not None:
+            snapshot = await ended(state, caller, intake.spec, taken, watch, wait_s)
+    job = taken.earlier or intake.spec.id
+    if snapshot is None:
+        snapshot = await state.snapshot(job, caller.owner)
+    status = 200 if wait_s is not None and snapshot.final else 202
+    if chosen is not None:
+        status = 200 if taken.earlier else 201
+    headers = {"Location": f"{state.settings.base_url or ''}/jobs/{job}"} | limit_headers(caller.limits, taken)
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    if taken.earlier:
+        headers["Idempotent-Replayed"] = "true"
+    return job_answer(snapshot, state.settings.base_url, status, headers)
 
 
 @router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS | LOOK_ANSWERS | {429: JOB_ANSWERS[404]})
@@ -119,43 +143,18 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> JobPage:
-    """Jobs, newest first, without their results. The cursor for the next page is in `next` and in `Link`."""
-    wanted = Filter(status, model, created_after, created_before)
+    """Jobs, newest first, without their results. The cursor for the next page is in `next` and in `Link`.
+
+    `metadata.KEY=value`, once or several times: jobs with these pairs. A filtered page may be short and have a next one
+    all the same, for it looks at a bounded number of jobs.
+    """
+    pairs = metadata_filter(request.query_params.multi_items())
+    wanted = Filter(status, model, created_after, created_before, pairs)
     base = state.settings.base_url
     found, following = await find(state.store, caller.owner, wanted, after, limit)
     if following:
         response.headers["Link"] = next_link(request, base, "/jobs", following)
     return JobPage(jobs=[shown(snapshot, base) for snapshot in found], next=following)
-
-
-@router.post("/jobs/{job}/cancel", response_model=JobView, responses=JOB_ANSWERS)
-async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
-    """End a job at once: what waits is never begun, and what runs is not written any more. 409 when it has ended."""
-    outcome = await state.store.run(cancel(job, caller.owner))
-    if outcome == "":
-        raise no_such_job(job)
-    if outcome != "ended":
-        raise JobFinished(f"The job is {outcome} already.")
-    return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
-
-
-async def _submitted(
-    state: State, caller: Caller, spec: JobSpec, taken: Accepted, snapshot: Snapshot | None = None,
-    wait_s: int | None = None,
-) -> Response:  # fmt: skip
-    """The answer to a submission: the new job, or the one that its key made before."""
-    job = taken.earlier or spec.id
-    if snapshot is None:
-        snapshot = await state.snapshot(job, caller.owner)
-    headers = {"Location": f"{state.settings.base_url or ''}/jobs/{job}"}
-    if wait_s is not None:
-        headers["Preference-Applied"] = f"wait={wait_s}"
-    if taken.earlier:
-        headers["Idempotent-Replayed"] = "true"
-    if taken.left is not None:
-        limits = caller.limits
-        headers |= limits.headers(taken.left, math.ceil((limits.burst - taken.left) / limits.rate))
-    return job_answer(snapshot, state.settings.base_url, 200 if wait_s is not None and snapshot.final else 202, headers)
 
 
 def _preferred_wait(header: str) -> int | None:

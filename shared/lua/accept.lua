@@ -1,18 +1,20 @@
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,
---       number of blobs, blob ttl s, 1 where uploads of the sources were loaded and are to live as long, then blob names
---       and bytes in turn, then one source per picture; where earlier results answer it: ModelVersion JSON, then one result
---       per picture.
+--       number of blobs, blob ttl s, 1 where uploads of the sources were loaded and are to live as long, 1 where the client
+--       chose the id, then blob names and bytes in turn, then one source per picture; where earlier results answer it:
+--       ModelVersion JSON, then one result per picture.
 -- Returns {created ms, tokens to publish, jobs left in the burst or -1}, or why not: {-1, waiting} the queue is full,
--- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken
--- by another owner, {-6, id} the key made that job before, {-7} it made another one. Accepting the same id again changes
--- nothing.
+-- {-2, ms until there is a job to be had} too fast, {-3, open} and {-4, waiting} the owner has enough, {-5} the id is taken:
+-- by another owner, or by another request where the client chose it, {-6, id} the key or the chosen id made that job before,
+-- {-7} the key made another one. Accepting the same id again changes nothing.
 local id, model, total, owner = ARGV[2], ARGV[4], tonumber(ARGV[5]), ARGV[12]
 local key, theirs = job_key(id), owner_key(owner)
-local before = redis.call('HMGET', key, 'created', 'owner')
+local chosen = ARGV[23] == '1'
+local before = redis.call('HMGET', key, 'created', 'owner', 'same')
 if before[1] then
   if (before[2] or DEFAULT_OWNER) ~= owner then return { -5 } end
+  if chosen then return before[3] == ARGV[18] and { -6, id } or { -5 } end
   return { tonumber(before[1]), 0, -1 }
 end
 
@@ -23,27 +25,12 @@ if earlier and earlier[1] then
   return { -6, earlier[2] }
 end
 
--- A token bucket: `burst` jobs at once, refilled at `rate`. What is refused further down has cost its token, too.
-local rate, burst, left = tonumber(ARGV[13]), tonumber(ARGV[14]), -1
-if rate > 0 then
-  local f = redis.call('HMGET', theirs, 'level', 'at')
-  local level = math.min(burst, tonumber(f[1] or burst) + (NOW - tonumber(f[2] or NOW)) * rate / 1000)
-  if level < 1 then return { -2, math.ceil((1 - level) * 1000 / rate) } end
-  left = math.floor(level - 1)
-  redis.call('HSET', theirs, 'level', string.format('%.3f', level - 1), 'at', NOW)
-end
-local most_open, most_waiting = tonumber(ARGV[15]), tonumber(ARGV[16])
-if most_open > 0 or most_waiting > 0 then
-  local f = redis.call('HMGET', theirs, 'open', 'waiting')
-  local open, waits_now = tonumber(f[1] or '0'), tonumber(f[2] or '0')
-  if most_open > 0 and open >= most_open then return { -3, open } end
-  if most_waiting > 0 and waits_now + total > most_waiting then return { -4, waits_now } end
-end
-local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
-if waiting + total > tonumber(ARGV[9]) then return { -1, waiting } end
+local limits = { tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]) }
+local admitted = admit(model, owner, total, limits[1], limits[2], limits[3], limits[4], tonumber(ARGV[9]))
+if admitted[2] then return admitted end
 
 local blobs, ttl = tonumber(ARGV[20]), tonumber(ARGV[21])
-local at = 23
+local at = 24
 for _ = 1, blobs do
   redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', ttl)
   at = at + 2
@@ -52,11 +39,21 @@ if named then
   redis.call('HSET', named, 'of', ARGV[18], 'job', id)
   redis.call('EXPIRE', named, ARGV[19])
 end
+if chosen then
+  -- What an earlier job of this id may have left whose retention is over.
+  take_out(DEAD, id, total)
+  for k = 0, total - 1 do redis.call('DEL', drawn_key(id, k)) end
+  redis.call('DEL', done_key(id))
+  redis.call('ZREM', EXPIRY, owner .. '/' .. id)
+  drop_deliveries(id)
+  redis.call('HSET', key, 'same', ARGV[18], 'era', NOW * 1000)
+end
 local score, deadline = NOW - tonumber(ARGV[6]), NOW + tonumber(ARGV[7]) * 1000
-redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score', score, 'created', NOW,
+redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score', score, 'created', NOW, 'queued', NOW,
   'deadline', deadline, 'retain', ARGV[8], 'status', 'queued', 'ver', 1, 'next', 0, 'ret', 0, 'tries', 0,
   'run', 0, 'ok', 0, 'bad', 0, 'gone', 0)
 if ARGV[10] ~= '' then redis.call('HSET', key, 'hook', ARGV[10]) end
+if named then redis.call('HSET', key, 'idem', ARGV[17]) end
 if owner ~= DEFAULT_OWNER then redis.call('HSET', key, 'owner', owner) end
 -- Some hundred fields a call: with a call for each 10,000 take twice as long, and Lua's stack ends at some thousand.
 for first = 0, total - 1, 500 do
@@ -84,8 +81,8 @@ if ARGV[at + total] then
   redis.call('HSET', key, 'by', ARGV[at + total], 'ok', total, 'next', total, 'started', NOW)
   redis.call('HINCRBY', STATS, 'pictures:' .. model .. ':cached', total)
   end_job(id, 'succeeded')
-  return { NOW, 0, left }
+  return { NOW, 0, admitted[1] }
 end
 enqueue(model, owner, score, id)
 waits(model, owner, total)
-return { NOW, tokens_due(model, tonumber(ARGV[11])), left }
+return { NOW, tokens_due(model, tonumber(ARGV[11])), admitted[1] }

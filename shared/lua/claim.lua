@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job of the owner whose turn it is: one; several while a bulk job has many left; a
--- picture that came back from a dead worker always alone. Returns {} or {doc, created, now, 1 while workers are wary (one died),
+-- picture that came back from a dead worker always alone. Returns {} or {doc, queued, now, 1 while workers are wary (one died),
 -- {index, source, fence, attempts, bytes or false}, ...}: the bytes of uploads that the store keeps come along, up to ROOM.
 local ROOM = 4 * 1024 * 1024
 local most = tonumber(ARGV[3])
@@ -13,7 +13,7 @@ while true do
   local owner, id = next_in_turn(ARGV[2])
   if not id then return {} end
   local queue, key = queue_key(ARGV[2], owner), job_key(id)
-  local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline', 'tries')
+  local f = redis.call('HMGET', key, 'doc', 'created', 'total', 'next', 'ret', 'status', 'deadline', 'tries', 'era', 'queued')
   if not f[1] then
     redis.call('ZREM', queue, id)
   elseif tonumber(f[7]) <= NOW then
@@ -35,9 +35,13 @@ while true do
     waits(ARGV[2], owner, -#indexes)
     took_turn(ARGV[2], owner, #indexes)
     redis.call('HINCRBY', key, 'run', #indexes)
-    local out, tries, room = { f[1], tonumber(f[2]), NOW, redis.call('EXISTS', WARY) }, tonumber(f[8]), ROOM
+    local out, tries, room = { f[1], tonumber(f[10] or f[2]), NOW, redis.call('EXISTS', WARY) }, tonumber(f[8]), ROOM
     for _, index in ipairs(indexes) do
       local fence = redis.call('HINCRBY', key, 'a' .. index, 1)
+      if fence == 1 and f[9] then
+        fence = tonumber(f[9]) + 1
+        redis.call('HSET', key, 'a' .. index, fence, 'h' .. index, f[9])
+      end
       redis.call('ZADD', LEASES, lease_end, id .. '/' .. index)
       local of = redis.call('HMGET', key, 'p' .. index, 'h' .. index)
       local attempts = fence - tonumber(of[2] or '0')

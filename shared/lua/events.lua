@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- ARGV: prefix, most pictures a job, bytes of results for all jobs together, then in turn: id, the round and the pictures
 -- (a place in the order of results) that a listener has seen.
--- Returns per listener: false, or {owner, status, created, started or false, finished or false, total, ok, bad, gone,
+-- Returns per listener: false, or {owner, status, queued, started or false, finished or false, total, ok, bad, gone,
 -- round, 1 where the listener has seen what is not there, pictures seen before these and with them, 1 where more are
 -- there, {{pictures seen with it, result}, ...}}. Of unseen results a job gives one at least, however large.
 local most, room = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -18,7 +18,7 @@ end
 
 local function news(id, seen_round, seen)
   local key = job_key(id)
-  local f = redis.call('HMGET', key, 'owner', 'status', 'created', 'started', 'finished', 'total', 'ok', 'bad', 'gone', 'round')
+  local f = redis.call('HMGET', key, 'owner', 'status', 'created', 'started', 'finished', 'total', 'ok', 'bad', 'gone', 'round', 'queued')
   if not f[2] then return false end
   local total, round, lost = tonumber(f[6]), tonumber(f[10] or '0'), 0
   local indexes, places, only = order(id, total, round, seen)
@@ -37,7 +37,7 @@ local function news(id, seen_round, seen)
     end
     seen = seen + 1
   end
-  return { f[1] or DEFAULT_OWNER, f[2], f[3], f[4], f[5], total, f[7], f[8], f[9], round, lost, before, seen,
+  return { f[1] or DEFAULT_OWNER, f[2], f[11] or f[3], f[4], f[5], total, f[7], f[8], f[9], round, lost, before, seen,
     seen < places and 1 or 0, results }
 end
 

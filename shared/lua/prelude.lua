@@ -15,6 +15,7 @@ local function hook_key(hook) return P .. 'hook:' .. hook end
 local function blob_key(blob) return P .. 'blob:' .. blob end
 -- A note of a result that may answer again: "<job id>/<picture index>", by owner, name@version, and digest of bytes and options.
 local function note_key(owner, reference, digest) return P .. 'note:' .. owner .. ':' .. reference .. ':' .. digest end
+local function drawn_key(id, k) return blob_key('drawn_' .. id .. '_' .. k) end
 local function idempotency_key(owner, digest) return P .. 'idem:' .. owner .. ':' .. digest end
 
 -- Owners: whose a job is. Jobs of the default one carry no name. A queue is that of one owner for one model; lists of
@@ -37,9 +38,18 @@ local function is_final(status)
   return status == 'succeeded' or status == 'failed' or status == 'canceled' or status == 'expired'
 end
 
--- Lease members are "<job id>/<picture index>".
+-- Members of the leases and of the dead-letter list are "<job id>/<picture index>".
 local function split(member)
   return string.match(member, '^(.+)/(%d+)$')
+end
+
+-- Take the first `count` pictures of a job out of one of these indexes.
+local function take_out(index, id, count)
+  for first = 0, count - 1, 1000 do
+    local members = {}
+    for k = first, math.min(first + 1000, count) - 1 do members[#members + 1] = id .. '/' .. k end
+    redis.call('ZREM', index, unpack(members))
+  end
 end
 
 -- Count one change of the job and tell whoever waits for it: "<id> <status> <version>".
@@ -85,6 +95,33 @@ end
 local function waits(model, owner, pictures)
   redis.call('HINCRBY', PENDING, model, pictures)
   redis.call('HINCRBY', owner_key(owner), 'waiting', pictures)
+end
+
+-- A token bucket of an owner: `burst` at once, refilled at `rate` a second. Takes one and returns {how many are left, or -1
+-- where there is no bound}, or {-2, ms until there is one}.
+local function spend(theirs, rate, burst)
+  if rate <= 0 then return { -1 } end
+  local f = redis.call('HMGET', theirs, 'level', 'at')
+  local level = math.min(burst, tonumber(f[1] or burst) + (NOW - tonumber(f[2] or NOW)) * rate / 1000)
+  if level < 1 then return { -2, math.ceil((1 - level) * 1000 / rate) } end
+  redis.call('HSET', theirs, 'level', string.format('%.3f', level - 1), 'at', NOW)
+  return { math.floor(level - 1) }
+end
+
+-- Whether a job may come in with so many pictures that wait. Bounds of the owner, 0: none: jobs a second, burst, open jobs, waiting
+-- pictures. Returns what `spend` does, or {-1, waiting} the queue is full, {-3, open} and {-4, waiting} the owner has
+-- enough. What is refused by one of these has cost its token, too.
+local function admit(model, owner, pictures, rate, burst, most_open, most_waiting, bound)
+  local theirs = owner_key(owner)
+  local spent = spend(theirs, rate, burst)
+  if spent[2] then return spent end
+  local f = redis.call('HMGET', theirs, 'open', 'waiting')
+  local open, waits_now = tonumber(f[1] or '0'), tonumber(f[2] or '0')
+  if most_open > 0 and open >= most_open then return { -3, open } end
+  if most_waiting > 0 and waits_now + pictures > most_waiting then return { -4, waits_now } end
+  local waiting = tonumber(redis.call('HGET', PENDING, model) or '0')
+  if waiting + pictures > bound then return { -1, waiting } end
+  return spent
 end
 
 -- Whether tokens of other models wait for a thread, or webhooks that are due.
@@ -174,10 +211,41 @@ local function list(key, at, name)
   if redis.call('ZCARD', key) > LOG_MOST then return redis.call('ZPOPMIN', key)[1] end
 end
 
+local EVENTS_OF_JOBS = { 'job.succeeded', 'job.failed', 'job.canceled', 'job.expired' }
+-- Name of a delivery: each end of a job has one of its own, for receivers tell repeats by it. The first one has no number.
+local function delivery_name(id, event, round)
+  if round == 0 then return id .. '.' .. event end
+  return id .. '.' .. event .. '.' .. (round + 1)
+end
+
+-- Every name that a delivery of the job may have.
+local function delivery_names(id)
+  local names = {}
+  for round = 0, tonumber(redis.call('HGET', job_key(id), 'round') or '0') do
+    for _, event in ipairs(EVENTS_OF_JOBS) do names[#names + 1] = delivery_name(id, event, round) end
+  end
+  return names
+end
+
+-- Nobody is told of the job any more.
+local function drop_deliveries(id)
+  for _, name in ipairs(delivery_names(id)) do
+    local f = redis.call('HMGET', hook_key(name), 'owner', 'to')
+    if f[1] then
+      redis.call('ZREM', waiting_key(f[2]), name)
+      redis.call('ZREM', taken_key(f[2]), name)
+      redis.call('ZREM', log_key(f[1]), name)
+      redis.call('ZREM', undelivered_key(f[1]), name)
+      redis.call('DEL', hook_key(name))
+      look_at(f[2])
+    end
+  end
+end
+
 -- Tell of a job's end.
-local function tell(owner, id, event, hook)
-  local name = id .. '.' .. event
-  local before = tonumber(redis.call('HGET', hook_key(name), 'round') or '-1')  -- a job that was tried again ends anew
+local function tell(owner, id, event, hook, round)
+  local name = delivery_name(id, event, round)
+  local before = tonumber(redis.call('HGET', hook_key(name), 'round') or '-1')  -- of an earlier job of this id
   redis.call('DEL', hook_key(name))
   redis.call('ZREM', undelivered_key(owner), name)
   redis.call('HSET', hook_key(name), 'job', id, 'owner', owner, 'event', event, 'url', hook.url, 'to', hook.to, 'at', NOW,
@@ -230,14 +298,18 @@ end
 --   status ver started finished                next: first index never claimed    ret: length of todo
 --   tries: most attempts of one picture so far
 --   run ok bad: pictures in each state         gone: pictures that ended with the job (canceled, expired)
---   p<k> source, a<k> fence (claims so far), h<k> claims handed back, r<k> result: of picture k
+--   p<k> source, a<k> fence (claims so far), h<k> claims that are no attempts (handed back, or before a retry), r<k> result:
+--   of picture k
+--   queued: since when it waits                idem: digest of the idempotency key, if any
+--   same, era: of an id that a client chose, the request's fingerprint, and what its fences begin after: no claim of a job of
+--   that id which was there before has one of these
 --   round: how often it left a final state again (absent: never). Whoever does that counts it here and takes `started` away.
 -- Beside it, of a job of several pictures: done:<id>, a list of indexes in the order in which they got results. It only
 -- ever grows, so a place in it means the same to every process (events.lua, decision 20).
 local function end_job(id, status)
   local key = job_key(id)
   local f = redis.call('HMGET', key, 'model', 'total', 'next', 'ret', 'ok', 'bad', 'retain', 'hook',
-    'owner')
+    'owner', 'run', 'round')
   local owner = f[9] or DEFAULT_OWNER
   local model, total, ok, bad = f[1], tonumber(f[2]), tonumber(f[5]), tonumber(f[6])
   local waiting = total - tonumber(f[3]) + tonumber(f[4])
@@ -246,6 +318,7 @@ local function end_job(id, status)
   redis.call('ZREM', queue_key(model, owner), id)
   redis.call('ZREM', DEADLINES, id)
   redis.call('DEL', todo_key(id))
+  if tonumber(f[10]) > 0 then take_out(LEASES, id, tonumber(f[3])) end
   redis.call('HSET', key, 'status', status, 'finished', NOW, 'run', 0, 'gone', total - ok - bad)
   redis.call('HINCRBY', STATS, 'jobs:' .. model .. ':' .. status, 1)
   local retain = tonumber(f[7])
@@ -256,7 +329,7 @@ local function end_job(id, status)
     local hook = cjson.decode(f[8])
     local event = 'job.' .. status
     for _, wanted in ipairs(hook.events) do
-      if wanted == event then tell(owner, id, event, hook) end
+      if wanted == event then tell(owner, id, event, hook, tonumber(f[11] or '0')) end
     end
   end
   changed(id, status)

@@ -1,12 +1,12 @@
 #!lua flags=no-writes
 -- ARGV: prefix, owner or '' (anybody's), most results inline, then ids. Returns per id: false, or
 -- {doc, status, created, started, finished, deadline, retain, next, ret, run, ok, bad, gone, ver, by, tries, rank,
---  {{result or false, lease or false, source}, ...}}.
+--  {{result or false, lease or false, source}, ...}, queued}.
 local out, asks, most = {}, ARGV[2], tonumber(ARGV[3])
 for at = 4, #ARGV do
   local key = job_key(ARGV[at])
   local f = redis.call('HMGET', key, 'doc', 'status', 'created', 'started', 'finished', 'deadline', 'retain',
-    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'tries', 'model', 'total', 'owner')
+    'next', 'ret', 'run', 'ok', 'bad', 'gone', 'ver', 'by', 'tries', 'model', 'total', 'owner', 'queued')
   local owner = f[19] or DEFAULT_OWNER
   if not f[1] or (asks ~= '' and asks ~= owner) then
     out[#out + 1] = false
@@ -22,7 +22,7 @@ for at = 4, #ARGV do
       end
     end
     out[#out + 1] = { f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12], f[13], f[14], f[15], f[16],
-      rank, results }
+      rank, results, f[20] }
   end
 end
 return out

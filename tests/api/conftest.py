@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 
 from api.main import serving
-from shared.blobs import drawn_blob
 from shared.connection import connect
+from shared.lifecycle import keep_drawn
 from shared.reports import Description, LoadedVersion, Refusal, ServedModel, WorkerReport
 from shared.schema import Claim, PictureResult
 from shared.settings import Settings
-from shared.steps import announce, claim, finish, keep_blob
+from shared.steps import announce, claim, finish
 from shared.store import JobStore
 from spotter.address import free_port
 from tests.roles import as_role
@@ -98,7 +98,7 @@ class Worker:
         assert self._store.run(finish(held, result or good(held.index), BY)) is not None
 
     def draw(self, held: Claim, data: bytes) -> None:
-        self._store.run(keep_blob(drawn_blob(held.job.id, held.index), data, 60))
+        assert self._store.run(keep_drawn(held, data))
 
     def finish_all(self) -> int:
         count = 0

@@ -12,9 +12,7 @@ from openapi_spec_validator import validate
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.blobs import drawn_blob
 from shared.schema import JobView
-from shared.steps import keep_blob
 from shared.store import JobStore
 
 URL = {"image": {"url": "https://example.com/dog.jpg"}}
@@ -76,7 +74,8 @@ def test_the_annotated_picture_comes_in_the_format_asked_for(api: httpx.Client, 
     job = api.post("/jobs", content=b"bytes", headers={"content-type": "image/jpeg"}).json()["id"]
     address = f"/jobs/{job}/pictures/0?draw=true"
     assert api.get(address).json()["code"] == "picture_not_stored"
-    store.run(keep_blob(drawn_blob(job, 0), out.getvalue(), 60))
+    (held,) = worker.take()
+    worker.draw(held, out.getvalue())
     for accept, kind in (("*/*", "jpeg"), ("image/png", "png"), ("image/webp;q=0.9, image/png;q=0.1", "webp")):
         answer = api.get(address, headers={"Accept": accept})
         assert answer.headers["content-type"] == f"image/{kind}"

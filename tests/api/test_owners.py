@@ -35,9 +35,11 @@ OF_A_JOB = {
     ("GET", "/jobs/{job}/pictures/{index}"): "/jobs/{job}/pictures/0",
     ("POST", "/jobs/{job}/cancel"): "/jobs/{job}/cancel",
     ("GET", "/jobs/{job}/deliveries"): "/jobs/{job}/deliveries",
+    ("POST", "/jobs/{job}/retry"): "/jobs/{job}/retry",
+    ("DELETE", "/jobs/{job}"): "/jobs/{job}",
 }
 """Routes that name a job, and a request of each."""
-OF_THE_CALLER = {("POST", "/jobs"), ("GET", "/jobs")}
+OF_THE_CALLER = {("POST", "/jobs"), ("PUT", "/jobs/{job}"), ("GET", "/jobs")}
 """Routes that make or list the caller's own jobs; tests below."""
 OF_THE_CALLERS_WEBHOOKS = {
     ("POST", "/jobs/{job}/deliveries/{delivery}/redeliver"),
@@ -125,7 +127,7 @@ def test_anothers_job_is_not_there(
     assert told[0] == told[1], "the answers do not tell whether somebody else has such a job"
     with api.stream(method, OF_A_JOB[method, path].format(job=job), headers=theirs) as answer:  # events have no end yet
         assert answer.status_code != 404
-    assert api.get(f"/jobs/{job}", headers=theirs).json()["status"] != ("canceled" if ended else "")
+    assert api.get(f"/jobs/{job}", headers=theirs).json().get("status") != ("canceled" if ended else "")
 
 
 def test_lists_hold_the_callers_own_jobs(api: httpx.Client, theirs: dict[str, str], mine: dict[str, str]) -> None:

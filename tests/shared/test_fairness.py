@@ -7,7 +7,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.errors import JobNotFound, QuotaExceeded, RateLimited
+from shared.errors import JobIdTaken, QuotaExceeded, RateLimited
 from shared.keys import Limits
 from shared.schema import Claim
 from shared.steps import cancel, finish
@@ -132,6 +132,6 @@ def test_the_store_shows_a_job_to_its_owner_alone(store: JobStore) -> None:
     assert (len(store.run(results(snapshot, 0, 9))), store.run(results(other, 0, 9))) == (2, [])
     assert store.run(page(before=None, count=9, owner="other")) == []
     assert store.run(cancel(job.id, "other")) == ""
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobIdTaken):
         store.run(accepting(job.model_copy(update={"owner": "other"})))
     assert store.run(cancel(job.id, "shop")) == "ended"

@@ -20,7 +20,6 @@ from shared.steps import (
     finish,
     give_way,
     hand_back,
-    keep_blob,
     linger,
     top_up,
 )
@@ -74,8 +73,6 @@ def test_bytes_go_in_with_the_job_and_outlive_it_by_a_minute(store: JobStore, cl
     store.run(accepting(spec(deadline_s=100, retain_s=50), blobs={"upl_x": b"\x00\xff"}))
     assert store.run(blob("upl_x")) == b"\x00\xff"
     assert client.ttl(PREFIX + "blob:upl_x") == 210
-    store.run(keep_blob("drawn", b"jpeg", 9))
-    assert store.run(blob("drawn")) == b"jpeg"
 
 
 def test_an_upload_leaves_soon_after_its_picture_succeeded_and_stays_for_another_try(

@@ -12,9 +12,10 @@ import redis
 
 from shared.connection import connect
 from shared.errors import StoreFull, StoreUnavailable
+from shared.lifecycle import keep_drawn
 from shared.reports import WorkerReport
 from shared.schema import UploadSource
-from shared.steps import accept, announce, beat, cancel, claim, crashed, finish, hand_back, keep_blob, lock_sweep, sweep
+from shared.steps import accept, announce, beat, cancel, claim, crashed, finish, hand_back, lock_sweep, sweep
 from shared.store import PREFIX, Call, JobStore
 from shared.views import backlog, blob, fleet, page, stats, view
 from tests.own_server import become_replica, fail_snapshots, served
@@ -60,7 +61,7 @@ def test_what_was_accepted_goes_its_way_while_memory_is_full(
     (first,), (second,) = take(store), take(store)
     assert store.run(beat([first], LEASE_S)) == set()
     assert store.run(finish(first, good(0), BY)) == "running"
-    store.run(keep_blob("drawn", b"jpeg", 60))
+    assert store.run(keep_drawn(second, b"jpeg"))
     assert store.run(finish(second, good(1), BY)) == "succeeded"
     assert store.run(hand_back(take(store))) == 1
     take(store)
@@ -93,7 +94,7 @@ def test_a_store_that_cannot_write_changes_nothing_and_still_shows_everything(
         fault(client, folder)
         steps: tuple[Call[Any], ...] = (
             accepting(spec()), claim("m", 1, 30), finish(mine, good(), BY), crashed(mine, "a reason.", 3),
-            hand_back([mine]), beat([mine], 30), cancel(waiting.id), keep_blob("b", b"x", 9),
+            hand_back([mine]), beat([mine], 30), cancel(waiting.id), keep_drawn(mine, b"x"),
             sweep(most=9, max_attempts=3), lock_sweep("a", 9),
             announce(WorkerReport(worker="w", host="h", pid=1, started_ms=0, progress_ms=0, busy=0, models=())),
         )  # fmt: skip
