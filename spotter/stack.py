@@ -87,6 +87,8 @@ def stages(plan: Plan, folder: Path, port: int, environ: Mapping[str, str]) -> l
     }
     if not env.get("SPOTTER_AUTH"):
         env["SPOTTER_AUTH"] = "off" if address.is_loopback(plan.host) else "keys"
+    if address.is_loopback(plan.host):
+        env.setdefault("SPOTTER_ADAPTERS", "all")  # other systems' clients on this machine just work
     if not env.get("SPOTTER_WEBHOOK_SECRET"):
         secret = datafolder.kept_secret(folder / "webhook.secret", datafolder.new_webhook_secret)
         env["SPOTTER_WEBHOOK_SECRET"] = secret
