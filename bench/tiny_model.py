@@ -43,11 +43,11 @@ num=2
 FILTERS = ((8, 3, 3), (16, 8, 1))
 
 
-def make_models(folder: Path, name: str = "yolov3-tiny") -> Path:
-    """A repository with one model."""
+def make_models(folder: Path, name: str = "yolov3-tiny", spread: float = 0.3) -> Path:
+    """A repository with one model; called again, with one more. The wider the weights spread, the surer it is."""
     rng = np.random.default_rng(1)
     weights = folder / "tiny.weights"
-    arrays = [(rng.normal(0, 0.3, n), rng.normal(0, 0.3, n * c * k * k)) for n, c, k in FILTERS]
+    arrays = [(rng.normal(0, spread, n), rng.normal(0, spread, n * c * k * k)) for n, c, k in FILTERS]
     values = np.concatenate([part for pair in arrays for part in pair]).astype("<f4")
     weights.write_bytes(struct.pack("<3iq", 0, 2, 0, 0) + values.tobytes())
     converted = convert(CFG, weights)
