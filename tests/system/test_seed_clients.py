@@ -63,7 +63,7 @@ def is_drawn_upon(jpeg: bytes) -> bool:
     """Whether it is dog.jpg with something on it; saved again alone, no value changes by half as much."""
     with Image.open(io.BytesIO(jpeg)) as drawn, Image.open(DOG) as picture:
         assert drawn.size == picture.size
-        return max(most for _, most in ImageChops.difference(drawn, picture).getextrema()) > 150
+        return max(ImageChops.difference(drawn, picture).tobytes()) > 150
 
 
 def curl(*arguments: str, sent: bytes | None = None) -> bytes:
