@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,12 +24,14 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 from bench.arguments import say
-from bench.faults.scenario import Row, chance, conclude, parser
-from bench.front import Front
+from bench.faults.scenario import Row, chance, conclude, parser, workplace
+from bench.faults.service import Service
 
 FIELDS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
 PROBLEM = "application/problem+json"
 SHOWN = 20
+FETCH_S = 0.5
+"""What the requests name is not there, and adapters wait for their jobs."""
 JOB = {"image": {"url": "https://example.com/dog.jpg"}}
 
 
@@ -128,15 +128,15 @@ def _wrong(answer: Any, named: Mapping[str, Any], path: str) -> str | None:  # n
 
 
 def run(asked: argparse.Namespace) -> Row:
-    """`cases` of them against one API process and its store."""
-    with tempfile.TemporaryDirectory(prefix="spotter-fuzz-") as name:
-        folder = Path(name)
-        with Front(folder, folder, queue_limit="10000000") as front:
-            found = fuzz(f"http://127.0.0.1:{front.port}", {}, asked.cases, asked.seed)
+    """`cases` of them against a whole service with one worker, all adapters, and API keys asked for."""
+    settings = {"queue_limit": "10000000", "adapters": "all", "fetch_timeout_s": str(FETCH_S)}
+    with workplace("api_fuzz") as (folder, models), Service(folder, models, workers=1, settings=settings) as service:
+        headers = {"Authorization": f"Bearer {service.key}"}
+        found = fuzz(f"http://127.0.0.1:{service.port}", headers, asked.cases, asked.seed)
     for text in found.wrong[:SHOWN]:
         say(text)
     return Row(
-        load=f"{asked.cases:,} cases of schemathesis over all routes",
+        load=f"{asked.cases:,} cases of schemathesis over all routes, those of the adapters among them",
         fault="values of every kind, allowed and not, in paths, queries, headers and bodies",
         reach="0 answers of 5xx, every error problem+json, every status documented",
         measured={"cases": found.cases, "wrong": len(found.wrong)}

@@ -37,10 +37,14 @@ class Answer:
 
 
 class Client:
-    """Keeps one connection to 127.0.0.1:`port` and makes a new one when it broke. Not for two threads."""
+    """Keeps one connection to 127.0.0.1:`port` and makes a new one when it broke. Not for two threads.
 
-    def __init__(self, port: int, timeout_s: float = TIMEOUT_S) -> None:
+    `key`: the API key of every request; empty: none.
+    """
+
+    def __init__(self, port: int, timeout_s: float = TIMEOUT_S, key: str = "") -> None:
         self._port, self._timeout_s = port, timeout_s
+        self._key = {"Authorization": f"Bearer {key}"} if key else {}
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(
@@ -48,7 +52,7 @@ class Client:
     ) -> Answer:
         """One request. Raises NoAnswer."""
         body = None if document is None else json.dumps(document).encode()
-        sent = {"Content-Type": "application/json"} if body else {}
+        sent = self._key | ({"Content-Type": "application/json"} if body else {})
         if self._connection is None:
             self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout_s)
         try:

@@ -35,9 +35,10 @@ class Refusal:
 
 
 class Load:
-    """Posts `total` jobs to 127.0.0.1:`port`.
+    """Posts `total` jobs.
 
     Args:
+        dial: makes a connection to the service.
         make: the job for a number from 0 on, without its metadata.
         rate: jobs per second, Poisson arrivals; 0: as fast as it goes.
         name: begins each job's key.
@@ -50,10 +51,10 @@ class Load:
     """
 
     def __init__(
-        self, port: int, ledger: Ledger, make: Callable[[int], dict[str, Any]], *, total: int, rate: float,
-        chance: random.Random, name: str,
+        self, dial: Callable[[], Client], ledger: Ledger, make: Callable[[int], dict[str, Any]], *, total: int,
+        rate: float, chance: random.Random, name: str,
     ) -> None:  # fmt: skip
-        self._port, self._ledger, self._make, self._total, self._name = port, ledger, make, total, name
+        self._dial, self._ledger, self._make, self._total, self._name = dial, ledger, make, total, name
         self._lock, self._next, self._at = threading.Lock(), 0, time.monotonic()
         self._rate, self._chance = rate, chance
         self._stopping = threading.Event()
@@ -98,7 +99,7 @@ class Load:
         return None if self._stopping.is_set() else number
 
     def _post_all(self) -> None:
-        client = Client(self._port)
+        client = self._dial()
         while (number := self._turn()) is not None:
             self._post(client, number)
         client.close()

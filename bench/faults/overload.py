@@ -51,7 +51,7 @@ def _metrics(client: Client) -> tuple[int, int]:
     return sum(int(float(n)) for n in ENDED.findall(text)), sum(int(float(n)) for n in WAITING.findall(text))
 
 
-async def _send(port: int, bodies: list[bytes], rate: float, until: float, number: int, seen: Seen) -> None:
+async def _send(port: int, key: str, bodies: list[bytes], rate: float, until: float, number: int, seen: Seen) -> None:
     """One client's share of the offer: a request every `CLIENTS / rate` s, as long as the last one is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     due, at = time.perf_counter() + number / rate, number
@@ -60,7 +60,8 @@ async def _send(port: int, bodies: list[bytes], rate: float, until: float, numbe
         body = bodies[at % len(bodies)]
         began = time.perf_counter()
         writer.write(b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                     b"Content-Length: %d\r\n\r\n" % len(body) + body)  # fmt: skip
+                     b"Authorization: Bearer %s\r\n"
+                     b"Content-Length: %d\r\n\r\n" % (key.encode(), len(body)) + body)  # fmt: skip
         head = await reader.readuntil(b"\r\n\r\n")
         status, length = parse_head(head)
         await reader.readexactly(length)
@@ -76,11 +77,13 @@ async def _send(port: int, bodies: list[bytes], rate: float, until: float, numbe
     writer.close()
 
 
-async def _phase(port: int, client: Client, bodies: list[bytes], rate: float, seconds: float) -> Seen:
+async def _phase(service: Service, client: Client, bodies: list[bytes], rate: float, seconds: float) -> Seen:
     seen, began = Seen(), time.perf_counter()
     before, _ = await asyncio.to_thread(_metrics, client)
     until = began + seconds
-    sending = asyncio.gather(*(_send(port, bodies, rate, until, number, seen) for number in range(CLIENTS)))
+    sending = asyncio.gather(
+        *(_send(service.port, service.key, bodies, rate, until, number, seen) for number in range(CLIENTS))
+    )
     while not sending.done():
         await asyncio.wait([sending], timeout=0.5)
         ended, waiting = await asyncio.to_thread(_metrics, client)
@@ -98,10 +101,10 @@ def run(asked: argparse.Namespace) -> Row:
         with Service(folder, models, workers=1, settings=settings) as service:
             client = service.client()
             able = THREADS / SLOW_S
-            asyncio.run(_phase(service.port, client, bodies, 1.5 * able, 5.0))
-            peak = asyncio.run(_phase(service.port, client, bodies, 1.5 * able, asked.peak))
+            asyncio.run(_phase(service, client, bodies, 1.5 * able, 5.0))
+            peak = asyncio.run(_phase(service, client, bodies, 1.5 * able, asked.peak))
             say(f"peak: {peak.ended_per_s:.1f} jobs/s")
-            over = asyncio.run(_phase(service.port, client, bodies, TIMES * peak.ended_per_s, asked.duration))
+            over = asyncio.run(_phase(service, client, bodies, TIMES * peak.ended_per_s, asked.duration))
             client.close()
     refused = percentile(over.refused_ms, 99) if over.refused_ms else float("inf")
     kept = over.ended_per_s / peak.ended_per_s

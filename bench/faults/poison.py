@@ -50,9 +50,11 @@ def run(asked: argparse.Namespace) -> Row:
 
         ledger = Ledger(OUT / "poison.ledger.jsonl")
         with Service(folder, models, workers=asked.workers, env=env, settings=settings) as service:
-            load = Load(service.port, ledger, make, total=asked.jobs, rate=RATE, chance=chance(asked.seed, "load"),
+            load = Load(service.client, ledger, make, total=asked.jobs, rate=RATE, chance=chance(asked.seed, "load"),
                         name=f"poison-{asked.seed}")  # fmt: skip
-            fire = UnderLoad(service, site, ledger, load, Watcher(service.port, ledger, chance(asked.seed, "watcher")))
+            fire = UnderLoad(
+                service, site, ledger, load, Watcher(service.client, ledger, chance(asked.seed, "watcher"))
+            )
             load.start()
             fire.watcher.start()
             deaths = _settle(fire)

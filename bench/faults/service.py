@@ -1,11 +1,13 @@
 """The service under test: store, API and workers, each a process that a scenario may kill, freeze and start again.
 
-The command lines and settings are those of the local stack; nothing restarts by itself. Every process dies with the
-scenario's main thread, so processes are started on that one alone.
+The command lines and settings are those of the local stack, which gives each role its own user of the store; API keys
+are asked for, as they are beyond the local stack. Nothing restarts by itself. Every process dies with the scenario's
+main thread, so processes are started on that one alone.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -32,7 +34,8 @@ END_S = 8.0
 class Service:
     """`with Service(folder, models, workers=3, settings={"lease_s": "10"}) as service:` is ready.
 
-    All workers are announced then. Its parts are `valkey`, `api`, and `worker-1` to `worker-<n>`.
+    All workers are announced then. Its parts are `valkey`, `api`, and `worker-1` to `worker-<n>`. `client`
+    has the key of an owner without limits that may do everything.
 
     Args:
         folder: for the store's files and the logs; one file a part.
@@ -49,6 +52,7 @@ class Service:
         data = folder / "data"
         data.mkdir(mode=0o700)
         told = {**os.environ, "SPOTTER_LOG_LEVEL": "INFO", "SPOTTER_PRECISION": "fp32", "SPOTTER_INFER_THREADS": "1"}
+        told["SPOTTER_AUTH"] = "keys"
         told["SPOTTER_CACHE"] = "false"  # the same few pictures are work each time
         told |= {f"SPOTTER_{name.upper()}": value for name, value in settings.items()} | dict(env or {})
         told.pop("SPOTTER_REDIS_URL", None)  # always a store of its own
@@ -60,11 +64,13 @@ class Service:
             self._lead_through(through)
         self.workers = [name for name in self._parts if name.startswith("worker")]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.key = ""
 
     def __enter__(self) -> Service:
         try:
             self.start("valkey")
             self.await_store()
+            self.key = self._make_key()
             for name in ("api", *self.workers):
                 self.start(name)
             self.await_workers()
@@ -118,8 +124,8 @@ class Service:
         return (self._folder / f"{name}.log").read_text(errors="replace")
 
     def client(self, timeout_s: float = 30.0) -> Client:
-        """A connection to the API."""
-        return Client(self.port, timeout_s)
+        """A connection to the API, with the key."""
+        return Client(self.port, timeout_s, self.key)
 
     def store(self) -> redis.Redis:
         """A direct connection to the store, past any proxy."""
@@ -161,6 +167,14 @@ class Service:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{name} was not ready in {READY_S:g} s:\n{self.log(name)[-2000:]}")
             time.sleep(0.02)
+
+    def _make_key(self) -> str:
+        """As an operator makes one. Raises CalledProcessError."""
+        command = [sys.executable, "-P", "-m", "api.keyring", "create", "--owner", "bench", "--scope", "admin"]
+        command += ["--rate", "0", "--open-jobs", "0", "--waiting", "0"]
+        env = {**self._parts["api"].env, "SPOTTER_REDIS_URL": self.store_url}
+        made = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30)
+        return str(json.loads(made.stdout)["key"])
 
     def _lead_through(self, through: Callable[[int], int]) -> None:
         """API and workers use the port that `through` gives for the store's own."""

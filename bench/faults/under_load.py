@@ -97,9 +97,9 @@ def under_load(
             return {"image": {"url": site.url(number)}} | dict(job or {})
 
         with Service(folder, models, workers=workers, settings=settings, through=through) as service:
-            load = Load(service.port, ledger, make, total=asked.jobs, rate=rate, chance=chance(asked.seed, "load"),
+            load = Load(service.client, ledger, make, total=asked.jobs, rate=rate, chance=chance(asked.seed, "load"),
                         name=f"{scenario}-{asked.seed}")  # fmt: skip
-            watcher = Watcher(service.port, ledger, chance(asked.seed, "watcher"))
+            watcher = Watcher(service.client, ledger, chance(asked.seed, "watcher"))
             load.start()
             watcher.start()
             yield UnderLoad(service, site, ledger, load, watcher)

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,10 +63,10 @@ class Verdict:
 
 
 class Watcher:
-    """Looks at random jobs of the ledger until it is told to `settle`."""
+    """Looks at random jobs of the ledger until it is told to `settle`. `dial` makes a connection to the service."""
 
-    def __init__(self, port: int, ledger: Ledger, chance: random.Random) -> None:
-        self._port, self._ledger, self._chance = port, ledger, chance
+    def __init__(self, dial: Callable[[], Client], ledger: Ledger, chance: random.Random) -> None:
+        self._dial, self._ledger, self._chance = dial, ledger, chance
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._verdict = Verdict()
         self._thread = threading.Thread(target=self._wander, name="watcher", daemon=True)
@@ -89,7 +89,7 @@ class Watcher:
         return self._verdict
 
     def _wander(self) -> None:
-        client = Client(self._port)
+        client = self._dial()
         while not self._stopping.wait(PAUSE_S):
             entries = self._ledger.entries()
             if entries:
@@ -100,7 +100,7 @@ class Watcher:
 
     def _each(self, jobs: Sequence[str], deadline: float) -> None:
         def see(share: Sequence[str]) -> None:
-            client = Client(self._port)
+            client = self._dial()
             for job in share:
                 while not self._look(client, job, "?wait=5") and time.monotonic() < deadline:
                     time.sleep(PAUSE_S)

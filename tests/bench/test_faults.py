@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.faults.__main__ import PAGE
+from bench.faults.client import Client
 from bench.faults.ledger import Ledger
 from bench.faults.load import Load
 from bench.faults.page import by_hand, measured, page
@@ -101,7 +102,7 @@ def test_the_watcher_finds_what_is_lost_and_what_changed(tmp_path: Path, service
     ledger = Ledger(tmp_path / "ledger")
     for name in mine.jobs:
         ledger.add(name, f"k-{name}")
-    watcher = Watcher(port, ledger, random.Random(1))
+    watcher = Watcher(lambda: Client(port), ledger, random.Random(1))
     watcher.start()
     verdict = watcher.settle(1.0)
     assert verdict.jobs == 6
@@ -117,7 +118,7 @@ def test_a_watcher_that_finds_nothing_says_so(tmp_path: Path, service: tuple[int
     mine.jobs["well"] = [job("queued"), job("succeeded")]
     ledger = Ledger(tmp_path / "ledger")
     ledger.add("well", "k-0")
-    watcher = Watcher(port, ledger, random.Random(1))
+    watcher = Watcher(lambda: Client(port), ledger, random.Random(1))
     watcher.start()
     verdict = watcher.settle(10)
     assert verdict.kept
@@ -136,7 +137,7 @@ def test_the_load_tries_again_with_the_same_key_and_keeps_what_it_was_told(
         (202, {}, {"id": "job_1"}),
     ]
     ledger = Ledger(tmp_path / "ledger")
-    load = Load(port, ledger, lambda n: {"n": n}, total=1, rate=0, chance=random.Random(1), name="k")
+    load = Load(lambda: Client(port), ledger, lambda n: {"n": n}, total=1, rate=0, chance=random.Random(1), name="k")
     load.start()
     load.join(20)
     assert [entry.id for entry in ledger.entries()] == ["job_1"]
