@@ -20,6 +20,7 @@ from spotter.errors import StackError
 
 EX_CONFIG = 78  # sysexits.h: the process cannot work as it is set up, so another start would end in the same way
 TICK_S = 0.1
+ONE_REQUEST_S = 0.5  # timeout(1) signals its child and then the group: the child hears twice of one request
 QUOTE_CHARACTERS = 400
 
 
@@ -51,7 +52,8 @@ class Supervisor:
         self._log = log
         self._restarts = restarts
         self._selector = selectors.DefaultSelector()
-        self._stop_requests = 0
+        self._stop_asked: float | None = None
+        self._at_once = False
 
     @property
     def pids(self) -> dict[str, int]:
@@ -61,11 +63,15 @@ class Supervisor:
     @property
     def stop_requested(self) -> bool:
         """Whether somebody asked for the end."""
-        return self._stop_requests > 0
+        return self._stop_asked is not None
 
     def request_stop(self) -> None:
-        """Ask for an orderly end; asked again, the parts are killed."""
-        self._stop_requests += 1
+        """Ask for an orderly end; asked again, `ONE_REQUEST_S` or more after the first time, the parts are killed."""
+        now = time.monotonic()
+        if self._stop_asked is None:
+            self._stop_asked = now
+        elif now - self._stop_asked >= ONE_REQUEST_S:
+            self._at_once = True
 
     def start(self) -> None:
         """Start stage after stage, each when the one before is ready. Returns early when a stop is requested.
@@ -172,7 +178,7 @@ class Supervisor:
         while alive := [child for child in stage if child.alive]:
             for child in alive:
                 late = time.monotonic() - began > child.spec.stop_timeout_s
-                if (late or self._stop_requests > 1) and child.spec.name not in killed:
+                if (late or self._at_once) and child.spec.name not in killed:
                     self._log("stack", f"{child.spec.name} is killed" + (": it did not end in time" if late else ""))
                     child.signal(signal.SIGKILL)
                     killed.add(child.spec.name)

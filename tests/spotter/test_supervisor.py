@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from spotter.child import Process, how_it_ended
 from spotter.errors import StackError
-from spotter.supervisor import Restarts, Supervisor
+from spotter.supervisor import ONE_REQUEST_S, Restarts, Supervisor
 
 QUICK = Restarts(first_s=0.05, most_s=0.2, deaths=3, window_s=30)
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -176,10 +176,27 @@ def test_a_second_request_to_stop_kills_at_once() -> None:
     supervisor.start()
     supervisor.run(within(10, lambda: bool(lines.of("deaf"))))
     supervisor.request_stop()
+    time.sleep(ONE_REQUEST_S)
     supervisor.request_stop()
     began = time.monotonic()
     assert not supervisor.stop()
     assert time.monotonic() - began < 10
+
+
+def test_a_signal_that_comes_twice_is_one_request() -> None:
+    lines = Lines()
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(15, lambda *_: (time.sleep(0.3), print('drained'), sys.exit(0)))\n"
+        "print('up'); time.sleep(60)"
+    )
+    supervisor = Supervisor([[python("slow", code, stop_timeout_s=30)]], lines)
+    supervisor.start()
+    supervisor.run(within(10, lambda: bool(lines.of("slow"))))
+    supervisor.request_stop()
+    supervisor.request_stop()
+    assert supervisor.stop()
+    assert lines.of("slow") == ["up", "drained"]
 
 
 def test_what_a_part_leaves_behind_in_its_group_ends_with_it() -> None:
