@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from api.cancellation import canceled
 from shared.durability import SECTIONS, read
 from shared.errors import StoreFull
 
@@ -41,9 +41,7 @@ class Admission:
     async def stop(self) -> None:
         """End."""
         if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await canceled(self._task)
 
     def check(self) -> None:
         """Raises StoreFull: there is no room for another job."""

@@ -1,7 +1,7 @@
 """Waiting for jobs to change: one Pub/Sub subscription of the process serves every request that waits.
 
 A message is a hint that a job changed; what it is now is always read from the store. Nothing is read without a message:
-a subscription that is silent is asked whether it lives, and one that was lost makes all watches look again.
+a subscription that is silent is asked whether it lives, and each new one makes all watches look again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
+from starlette.types import Receive
 
+from api.cancellation import canceled
+from shared.errors import SpotterError
 from shared.schema import TERMINAL
 from shared.store import EVENTS_CHANNEL
 from shared.views import Snapshot
@@ -27,7 +30,6 @@ PACE_S = 0.05
 """Between two notices of one job, but for its end, which is told at once: a bulk job changes with every picture."""
 ASK_S = 5.0
 """A subscription that was silent for so long is asked; without an answer in as long again it is lost."""
-CANCEL_S = 0.2
 LINGER_S = 5.0
 """While the process drains, who waits for a job's end may wait so long; others are let go at once."""
 
@@ -44,6 +46,21 @@ class Watch:
         """Nobody is to wait here any more."""
         self.over = True
         self.changed.set()
+
+    @contextmanager
+    def while_there(self, receive: Receive) -> Iterator[None]:
+        """End the watch when the client of the request that `receive` belongs to closes its connection."""
+        leaving = asyncio.create_task(self._end_with(receive), name="leaving")
+        try:
+            yield
+        finally:
+            leaving.cancel()
+
+    async def _end_with(self, receive: Receive) -> None:
+        with suppress(SpotterError):  # a body that nobody asked for, and that is too large besides
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        self.end()
 
     async def change(self, timeout_s: float) -> bool:
         """Whether the job changed, or the watch was ended, within the time."""
@@ -134,9 +151,7 @@ class Changes:
     async def stop(self) -> None:
         """End the subscription."""
         for task in self._tasks:
-            while not task.done():  # redis-py loses a cancel that comes in the same moment as an answer
-                task.cancel()
-                await asyncio.wait([task], timeout=CANCEL_S)
+            await canceled(task)
 
     @contextmanager
     def watch(self, job: str, *, only_final: bool) -> Iterator[Watch]:
@@ -173,9 +188,8 @@ class Changes:
         pause_s = 0.1
         while True:
             try:
-                async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with self._client.pubsub() as pubsub:
                     await pubsub.subscribe(EVENTS_CHANNEL)
-                    self._tell_all()
                     pause_s = 0.1
                     await self._hear(pubsub)
             except (RedisError, OSError) as error:
@@ -197,6 +211,8 @@ class Changes:
             asked = False
             if message["type"] == "message":
                 self._tell(message["data"].decode())
+            elif message["type"] == "subscribe":  # also when redis-py connected again by itself, without a word
+                self._tell_all()
 
     def _tell_all(self) -> None:
         for watched in self._watched.values():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import Response
@@ -92,11 +91,8 @@ class EventStream(Response):
                 await Response(status_code=204, headers=HEADERS)(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            leaving = asyncio.create_task(_left(receive, watch), name="left")
-            try:
+            with watch.while_there(receive):
                 await self._send_all(send, watch, told)
-            finally:
-                leaving.cancel()
             await send({"type": "http.response.body", "body": b""})
 
     async def _send_all(self, send: Send, watch: Watch, told: Told | None) -> None:
@@ -130,11 +126,3 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
                 if watch.over:
                     return None
-
-
-async def _left(receive: Receive, watch: Watch) -> None:
-    """The listener closes its connection; what else it sends is not read."""
-    with suppress(asyncio.CancelledError):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        watch.end()

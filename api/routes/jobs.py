@@ -111,7 +111,11 @@ async def look(
         return await _look_in(state, caller, snapshot, format, wait, known)
     seen = known or etag(snapshot)
     if wait and not snapshot.final and etag(snapshot) == seen:
-        with state.listeners.one_more(caller.owner), state.changes.watch(job, only_final=False) as watch:
+        with (
+            state.listeners.one_more(caller.owner),
+            state.changes.watch(job, only_final=False) as watch,
+            watch.while_there(request.receive),
+        ):
             snapshot = await watch.until(look_now, lambda now: now.final or etag(now) != seen, wait)
     if known is not None and etag(snapshot) == known:
         return Response(status_code=304, headers={"ETag": known})

@@ -109,3 +109,15 @@ def test_watches_of_one_job_end_apart(redis_url: str, client: redis.Redis, looks
         assert looks.count == 1
 
     run(redis_url, story)
+
+
+def test_a_new_subscription_makes_everybody_look(redis_url: str, client: redis.Redis, looks: Looks) -> None:
+    """What was told while the connection was broken is lost, and the client library mends it without a word."""
+
+    async def story(changes: Changes) -> None:
+        for only_final in (False, True):
+            with changes.watch(looks.job, only_final=only_final) as watch:
+                await asyncio.to_thread(client.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
+                assert await watch.change(5)
+
+    run(redis_url, story)

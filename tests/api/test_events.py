@@ -195,8 +195,10 @@ def test_a_quiet_stream_has_heartbeats_and_outlives_every_deadline(
     job = send(quick)
     with listening(quick, job) as heard:
         heard.next(1)
-        threading.Timer(1.5, worker.finish_all).start()
+        later = threading.Timer(1.5, worker.finish_all)
+        later.start()
         assert names(list(heard)) == ["running", "picture", "succeeded"]
+        later.join()
         assert heard.parser.comments >= 4
 
 
@@ -302,6 +304,14 @@ def test_listeners_have_a_bound_of_their_own(serve: Serve) -> None:
             assert int(refused.headers["retry-after"]) > 0
         assert few.get(f"/jobs/{job}").status_code == 200
     until(lambda: few.get(f"/jobs/{job}?wait=1").status_code == 200)
+    poll = b"GET /jobs/%s?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n" % job.encode()
+    with socket.create_connection(("127.0.0.1", few.base_url.port or 0)) as leaving:
+        leaving.settimeout(0.3)
+        leaving.sendall(poll)
+        with pytest.raises(TimeoutError):  # no refusal comes: it waits
+            leaving.recv(1)
+        assert few.get(f"/jobs/{job}?wait=1").status_code == 429
+    until(lambda: few.get(f"/jobs/{job}?wait=1").status_code == 200)  # long before its 30 s
     none = serve(max_listeners=1)
     with httpx.Client(base_url=none.base_url) as other, listening(other, job) as heard:
         heard.next(1)
