@@ -38,7 +38,9 @@ _JOB: dict[str, Any] = {
     "metadata": {"camera": "7"},
     "links": {
         "self": "/jobs/job_01KAJ3ZGVYQ9M5Q1C5W2R0A8TB",
+        "events": "/jobs/job_01KAJ3ZGVYQ9M5Q1C5W2R0A8TB/events",
         "results": "/jobs/job_01KAJ3ZGVYQ9M5Q1C5W2R0A8TB/results",
+        "export": "/jobs/job_01KAJ3ZGVYQ9M5Q1C5W2R0A8TB/export?format={format}",
     },
 }
 _NONE_DONE = {"succeeded": 0, "failed": 0, "canceled": 0, "expired": 0}

@@ -56,6 +56,8 @@ def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
         found["cancel"] = f"{own}/cancel"
     elif snapshot.view.counts.succeeded < snapshot.view.counts.total:
         found["retry"] = f"{own}/retry"
+    if snapshot.final and snapshot.view.counts.succeeded:
+        found["export"] = f"{own}/export?format={{format}}"
     if snapshot.spec.options.draw:
         found["pictures"] = f"{own}/pictures/{{index}}?draw=true"
     return found

@@ -105,12 +105,14 @@ def test_a_retry_is_the_same_job_and_keeps_what_succeeded(api: httpx.Client, wor
     before = api.get(f"/jobs/{job}").json()
     assert [one["status"] for one in before["results"]] == ["succeeded", "failed", "failed", "canceled"]
     assert before["links"]["retry"] == f"/jobs/{job}/retry"
+    assert before["links"]["export"] == f"/jobs/{job}/export?format={{format}}"
     assert len(api.get("/admin/dead").json()["dead"]) == 1
 
     answer = api.post(f"/jobs/{job}/retry")
     assert (answer.status_code, answer.headers["location"]) == (202, f"/jobs/{job}")
     now = answer.json()
     assert (now["id"], now["status"], now["queue_position"], now["attempts"]) == (job, "queued", 1, 0)
+    assert now["links"].keys() == {"self", "events", "results", "cancel"}
     assert now["counts"] == {
         "total": 4,
         "queued": 3,

@@ -220,6 +220,7 @@ def test_a_job_without_any_answer_has_nothing_to_convert(api: httpx.Client, work
     job = done(api, worker, [url("a.jpg")], [bad()])
     for path in (f"/jobs/{job}?format=deepstack", f"/jobs/{job}/export?format=voc"):
         assert (api.get(path).status_code, api.get(path).json()["code"]) == (409, "no_results")
+    assert "export" not in api.get(f"/jobs/{job}").json()["links"]
 
 
 def test_a_canceled_job_is_exported_as_far_as_it_came(api: httpx.Client, worker: Any) -> None:
