@@ -11,9 +11,15 @@ from shared.errors import Overloaded, PictureError, SpotterError
 
 def tree(root: type[SpotterError] = SpotterError) -> Iterator[type[SpotterError]]:
     for child in root.__subclasses__():
-        if child.__module__ in ("shared.errors", "shared.overload_errors", "shared.picture_errors"):
+        if child.__module__.startswith("shared.errors."):
             yield child
             yield from tree(child)
+
+
+def test_all_names_are_had_from_the_package() -> None:
+    assert {error.__name__ for error in tree()} == {
+        name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, SpotterError)
+    } - {"SpotterError"}
 
 
 def test_every_error_is_drawn_with_its_code() -> None:

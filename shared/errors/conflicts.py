@@ -1,10 +1,8 @@
-"""Requests that are right in themselves, but not at this moment or not after what was asked before: a part of the error
-tree (errors.py).
-"""
+"""Requests that are right in themselves, but not at this moment, or not after what was asked before."""
 
 from __future__ import annotations
 
-from shared.failure import BadRequest
+from shared.errors.failure import BadRequest
 
 
 class JobFinished(BadRequest):

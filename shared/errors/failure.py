@@ -1,4 +1,4 @@
-"""The root of the error tree that `shared/errors.py` draws: what every error carries. Knows no single one."""
+"""The root of the error tree: what every error carries. Knows no single one."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""The branch of the error tree for a service that has enough to do: nothing is wrong with the request.
-
-`shared/errors.py` draws it and has all its names.
-"""
+"""The branch of the error tree for a service that has enough to do: nothing is wrong with the request."""
 
 from __future__ import annotations
 
-from shared.failure import SpotterError
+from shared.errors.failure import SpotterError
 
 
 class Overloaded(SpotterError):
@@ -60,3 +57,9 @@ class StoreUnavailable(Overloaded):
     """The store does not answer or cannot write."""
 
     code, title = "store_unavailable", "The job store is not available"
+
+
+class WaitOver(SpotterError):
+    """The job has not ended while an adapter waited for it; it goes on, and can be looked at by its id."""
+
+    code, title, http_status = "wait_over", "The job has not ended yet", 504

@@ -1,13 +1,10 @@
-"""The branch of the error tree for single pictures: what a worker turns into a picture's `error`.
-
-`shared/errors.py` draws it and has all its names.
-"""
+"""The branch of the error tree for single pictures: what a worker turns into a picture's `error`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from shared.failure import SpotterError
+from shared.errors.failure import SpotterError
 
 
 class PictureError(SpotterError):
