@@ -1,7 +1,7 @@
 """The dead-letter list: pictures that ended their workers or decoders until no attempt was left. Looked at, replayed.
 
 An entry lives as long as its job, so `retain_s` bounds it. A replay is a new job, for final states never change: its id
-comes from the dead picture's, and accepting the same id again changes nothing. So a replay that broke off, or was
+comes from the dead picture's claim, and accepting the same id again changes nothing. So a replay that broke off, or was
 asked for twice, is one job.
 """
 
@@ -51,24 +51,31 @@ def dead_letters(*, before: tuple[int, str, int] | None, count: int) -> Call[lis
 
 
 def dead_letter(job: str, index: int) -> Call[tuple[JobSpec, StoredSource] | None]:
-    """The job that the picture was part of, and where it came from; None when it is not in the list."""
+    """The job for the picture's replay, and where the picture came from; None when it is not in the list."""
     return Call(
         "dead_letter",
         (job, index),
-        lambda reply: (JobSpec.model_validate_json(reply[0]), read_source(reply[1])) if reply else None,
+        lambda reply: (
+            (_again(JobSpec.model_validate_json(reply[0]), index, int(reply[2])), read_source(reply[1]))
+            if reply
+            else None
+        ),
     )
 
 
-def again(spec: JobSpec, index: int) -> JobSpec:
-    """The new job for one dead picture of a job: the same but for its id and its size."""
-    digest = hashlib.sha256(f"{spec.id}/{index}".encode()).hexdigest()
+def _again(spec: JobSpec, index: int, claims: int) -> JobSpec:
+    """The new job for one dead picture of a job: the same but for its id and its size.
+
+    A picture that was tried again with its job and died once more has more claims, and so another replay.
+    """
+    digest = hashlib.sha256(f"{spec.id}/{index}/{claims}".encode()).hexdigest()
     return spec.model_copy(update={"id": f"job_replay_{digest[:32]}", "total": 1})
 
 
 def take_off(job: str, index: int, source: StoredSource, new: JobSpec) -> Call[bool]:
     """After `new` was accepted: the entry leaves the list, and an upload lives on. Reads as whether it was there."""
     upload = source.upload if isinstance(source, UploadSource) else ""
-    return Call("take_off", (job, index, upload, blob_ttl_s(new)), bool)
+    return Call("take_off", (job, index, upload, blob_ttl_s(new), new.id), bool)
 
 
 def _letter(member: bytes, died_ms: int, model: bytes, source: bytes, result: bytes) -> DeadLetter:

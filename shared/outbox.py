@@ -95,7 +95,7 @@ def settle_hook(
     next_try_s: float | None,
     because: Literal["gone", "trouble", "no"] = "no",
 ) -> Call[int]:
-    """Record one attempt and when the next is due. Reads as the attempts made so far.
+    """Record one attempt and when the next is due. Reads as the attempts made so far; 0: it is kept no more.
 
     Args:
         log: an `Attempt` as JSON, without its number.
@@ -105,7 +105,7 @@ def settle_hook(
     """
     due = "" if next_try_s is None else int(next_try_s * 1000)
     what = "ok" if state == "delivered" else because
-    args = (one.name, one.round, log, due, state, KEPT_S, LOG_ENTRIES, what, GONE_S * 1000)
+    args = (one.name, one.round, log, due, state, KEPT_S, LOG_ENTRIES, what, GONE_S * 1000, one.tries)
     return Call("settle_hook", args, int)
 
 

@@ -12,7 +12,7 @@ from api.openapi import JOB_ANSWERS
 from api.routes.pictures import stored
 from api.scopes import ADMIN
 from api.state import Shared
-from shared.dead import DeadLetter, again, dead_letter, dead_letters, take_off
+from shared.dead import DeadLetter, dead_letter, dead_letters, take_off
 from shared.errors import DeadLetterNotFound, PictureNotStored
 from shared.schema import JobView, UploadSource
 from shared.steps import accept
@@ -63,10 +63,9 @@ async def replay(state: Shared, job: str, index: Annotated[int, Path(ge=0, lt=10
     found = await state.store.run(dead_letter(job, index))
     if found is None:
         raise DeadLetterNotFound(f"Picture {index} of job {job} is not in the list: GET /admin/dead shows what is.")
-    spec, source = found
+    new, source = found
     if isinstance(source, UploadSource) and await stored(state, source.upload) is None:
         raise PictureNotStored("The upload is no longer kept; its owner has to send it again.")
-    new = again(spec, index)
     taken = await state.store.run(accept(new, [source], queue_limit=state.settings.queue_limit))
     await state.store.run(take_off(job, index, source, new))
     state.waker.wake_detect(new.model, taken.tokens)

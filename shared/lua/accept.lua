@@ -46,7 +46,7 @@ if chosen then
   redis.call('DEL', done_key(id))
   redis.call('ZREM', EXPIRY, owner .. '/' .. id)
   drop_deliveries(id)
-  redis.call('HSET', key, 'same', ARGV[18], 'era', NOW * 1000)
+  redis.call('HSET', key, 'same', ARGV[18], 'era', NOW_US)
 end
 local score, deadline = NOW - tonumber(ARGV[6]), NOW + tonumber(ARGV[7]) * 1000
 redis.call('HSET', key, 'doc', ARGV[3], 'model', model, 'total', total, 'score', score, 'created', NOW, 'queued', NOW,

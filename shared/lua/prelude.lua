@@ -32,7 +32,7 @@ local function is_theirs(owner, key)
 end
 
 local time = redis.call('TIME')
-local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+local NOW, NOW_US = time[1] * 1000 + math.floor(time[2] / 1000), time[1] * 1000000 + time[2]
 
 local function is_final(status)
   return status == 'succeeded' or status == 'failed' or status == 'canceled' or status == 'expired'
@@ -165,7 +165,10 @@ end
 -- Webhooks. Each delivery waits at its endpoint (scheme, host and port), and `hooks` says when which endpoint is to be looked
 -- at next: so what waits at a dead one stands in nobody's way. Its owner's log holds the newest deliveries.
 --   hook:<name>            a delivery: job ('': a test), owner, event, url, to (endpoint), at, state, round, tries (of this
---                          round), made (all), next, log<k>, again (when somebody last asked for it)
+--                          round), made (all), next, log<k>, again (when somebody last asked for it), era (of its job: what
+--                          its rounds begin with)
+--   rounds:<job>           the last round of the job that somebody was told of, where that is not the first; outlives the job,
+--                          as its deliveries do
 --   hooks:<endpoint>       deliveries by when they are due        taken:<endpoint>       those in hand, by the lease's end
 --   trouble:<endpoint>     there while it gives no answers       gone:<owner>           addresses that answered 410
 --   deliveries:<owner>     names by time of the event             undelivered:<owner>    of these the failed and disabled
@@ -175,6 +178,7 @@ local function waiting_key(endpoint) return P .. 'hooks:' .. endpoint end
 local function taken_key(endpoint) return P .. 'taken:' .. endpoint end
 local function trouble_key(endpoint) return P .. 'trouble:' .. endpoint end
 local function gone_key(owner) return P .. 'gone:' .. owner end
+local function rounds_key(id) return P .. 'rounds:' .. id end
 local function log_key(owner) return P .. 'deliveries:' .. owner end
 local function undelivered_key(owner) return P .. 'undelivered:' .. owner end
 
@@ -221,13 +225,13 @@ end
 -- Every name that a delivery of the job may have.
 local function delivery_names(id)
   local names = {}
-  for round = 0, tonumber(redis.call('HGET', job_key(id), 'round') or '0') do
+  for round = 0, tonumber(redis.call('GET', rounds_key(id)) or '0') do
     for _, event in ipairs(EVENTS_OF_JOBS) do names[#names + 1] = delivery_name(id, event, round) end
   end
   return names
 end
 
--- Nobody is told of the job any more.
+-- Nobody is told of the job any more, or of an earlier one of its id.
 local function drop_deliveries(id)
   for _, name in ipairs(delivery_names(id)) do
     local f = redis.call('HMGET', hook_key(name), 'owner', 'to')
@@ -240,16 +244,15 @@ local function drop_deliveries(id)
       look_at(f[2])
     end
   end
+  redis.call('DEL', rounds_key(id))
 end
 
--- Tell of a job's end.
-local function tell(owner, id, event, hook, round)
+-- Tell of a job's end. An attempt that is in hand for an earlier job of this id has an earlier round than any of this one.
+local function tell(owner, id, event, hook, round, era, retain)
   local name = delivery_name(id, event, round)
-  local before = tonumber(redis.call('HGET', hook_key(name), 'round') or '-1')  -- of an earlier job of this id
-  redis.call('DEL', hook_key(name))
-  redis.call('ZREM', undelivered_key(owner), name)
+  if round > 0 then redis.call('SET', rounds_key(id), round, 'EX', retain + LOG_S) end
   redis.call('HSET', hook_key(name), 'job', id, 'owner', owner, 'event', event, 'url', hook.url, 'to', hook.to, 'at', NOW,
-    'state', 'pending', 'round', before + 1, 'tries', 0, 'made', 0, 'next', NOW)
+    'state', 'pending', 'round', era, 'era', era, 'tries', 0, 'made', 0, 'next', NOW)
   local oldest = list(log_key(owner), NOW, name)
   if oldest and redis.call('HGET', hook_key(oldest), 'state') == 'delivered' then redis.call('DEL', hook_key(oldest)) end
   outbox(hook.to, name)
@@ -301,15 +304,16 @@ end
 --   p<k> source, a<k> fence (claims so far), h<k> claims that are no attempts (handed back, or before a retry), r<k> result:
 --   of picture k
 --   queued: since when it waits                idem: digest of the idempotency key, if any
+--   s<k>: its bytes are those of another job as well (a replay)
 --   same, era: of an id that a client chose, the request's fingerprint, and what its fences begin after: no claim of a job of
 --   that id which was there before has one of these
 --   round: how often it left a final state again (absent: never). Whoever does that counts it here and takes `started` away.
--- Beside it, of a job of several pictures: done:<id>, a list of indexes in the order in which they got results. It only
--- ever grows, so a place in it means the same to every process (events.lua, decision 20).
+-- Beside it, of a job of several pictures: done:<id>, a list of indexes in the order in which they got results. A retry
+-- puts '-' for those that it takes back. It only ever grows, so a place in it means the same to every process (events.lua, decision 20).
 local function end_job(id, status)
   local key = job_key(id)
   local f = redis.call('HMGET', key, 'model', 'total', 'next', 'ret', 'ok', 'bad', 'retain', 'hook',
-    'owner', 'run', 'round')
+    'owner', 'run', 'round', 'era')
   local owner = f[9] or DEFAULT_OWNER
   local model, total, ok, bad = f[1], tonumber(f[2]), tonumber(f[5]), tonumber(f[6])
   local waiting = total - tonumber(f[3]) + tonumber(f[4])
@@ -329,7 +333,7 @@ local function end_job(id, status)
     local hook = cjson.decode(f[8])
     local event = 'job.' .. status
     for _, wanted in ipairs(hook.events) do
-      if wanted == event then tell(owner, id, event, hook, tonumber(f[11] or '0')) end
+      if wanted == event then tell(owner, id, event, hook, tonumber(f[11] or '0'), f[12] or '0', retain) end
     end
   end
   changed(id, status)

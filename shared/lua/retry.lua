@@ -35,10 +35,10 @@ local admitted = admit(model, owner, #indexes, tonumber(ARGV[5]), tonumber(ARGV[
 if admitted[2] then return admitted end
 
 redis.call('PERSIST', key)
-redis.call('PERSIST', done_key(id))
 redis.call('ZREM', EXPIRY, owner .. '/' .. id)
-local returned = 0
+local returned, again = 0, {}
 for _, k in ipairs(indexes) do
+  again[tostring(k)] = true
   local claims = redis.call('HGET', key, 'a' .. k)
   if claims then redis.call('HSET', key, 'h' .. k, claims) end
   redis.call('HDEL', key, 'r' .. k)
@@ -47,6 +47,14 @@ for _, k in ipairs(indexes) do
     redis.call('LPUSH', todo_key(id), k)
     returned = returned + 1
   end
+end
+-- Their places in the order of results are nobody's, for they get new ones.
+local order = redis.call('LRANGE', done_key(id), 0, -1)
+redis.call('DEL', done_key(id))
+for first = 1, #order, 500 do
+  local part = {}
+  for at = first, math.min(first + 499, #order) do part[#part + 1] = again[order[at]] and '-' or order[at] end
+  redis.call('RPUSH', done_key(id), unpack(part))
 end
 for _, upload in ipairs(uploads) do redis.call('EXPIRE', blob_key(upload), ARGV[12], 'GT') end
 for k = 0, total - 1 do redis.call('EXPIRE', drawn_key(id, k), ARGV[12], 'GT') end

@@ -1,0 +1,177 @@
+"""Ids, names and bytes that are used twice: by a retry, a replay, a redelivery, a client that takes an id again.
+
+Each of these was a fault that the walks of test_state_machine.py found, as small as it gets.
+"""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from shared.dead import dead_letter, dead_letters, take_off
+from shared.deliveries import deliveries_of, redeliver
+from shared.errors import DeliveryNotFound
+from shared.events import START, news
+from shared.lifecycle import delete, retry
+from shared.outbox import DueDelivery, State, due_hooks, hooks_due, settle_hook
+from shared.schema import JobSpec, PictureResult, UploadSource, Webhook
+from shared.steps import accept, cancel, claim, crashed, finish
+from shared.store import PREFIX, JobStore
+from tests.shared.machine.own_clock import Clock, ClockedStore, Trace
+from tests.shared.store_samples import BY, accepting, bad, good, lose_deliveries, seen, spec, take
+
+HOOK = Webhook(url="https://one.example/", events=("job.canceled",))
+ELSEWHERE = Webhook(url="https://two.example/", events=("job.canceled",))
+UPLOAD = UploadSource(upload="upl_" + "0" * 20)
+LOG = '{"at": "2026-11-21T17:00:00Z", "status": 200, "latency_ms": 1.0, "error": null}'
+
+
+def due(store: JobStore) -> DueDelivery:
+    (one,) = store.run(due_hooks(10, 30))
+    return one
+
+
+def settle(store: JobStore, one: DueDelivery, state: State, next_s: float | None = None, gone: bool = False) -> None:
+    store.run(settle_hook(one, log=LOG, state=state, next_try_s=next_s, because="gone" if gone else "no"))
+
+
+def states(store: JobStore, job: JobSpec) -> list[State]:
+    return [one.state for one in store.run(deliveries_of(job.id, job.owner))]
+
+
+def canceled(store: JobStore, job: JobSpec) -> JobSpec:
+    """A job under an id of the client's, at its end."""
+    store.run(accepting(job, chosen="one"))
+    assert store.run(cancel(job.id)) == "ended"
+    return job
+
+
+def test_who_listens_after_a_retry_hears_each_result_once(store: JobStore) -> None:
+    job = spec(2)
+    store.run(accepting(job))
+    for _ in range(2):
+        (one,) = take(store)
+        store.run(finish(one, bad(one.index), BY))
+    store.run(retry(job, queue_limit=10))
+    for _ in range(2):
+        (one,) = take(store)
+        store.run(finish(one, good(one.index), BY))
+    (found,) = store.run(news([(job.id, START)]))
+    assert found is not None
+    told = [(one.data.index, one.data.status) for one in found.events if isinstance(one.data, PictureResult)]
+    assert told == [(0, "succeeded"), (1, "succeeded")]
+
+
+@pytest.mark.parametrize("late", ["pending", "failed"])
+def test_an_attempt_that_outlived_its_lease_does_not_undo_a_delivery(
+    store: JobStore, client: redis.Redis, late: State
+) -> None:
+    job = canceled(store, spec(webhook=HOOK))
+    frozen = due(store)
+    lose_deliveries(client)
+    settle(store, due(store), "delivered")
+    settle(store, frozen, late, 0.0 if late == "pending" else None)
+    assert states(store, job) == ["delivered"]
+    assert store.run(hooks_due()) == 0
+    assert store.run(due_hooks(10, 30)) == [], "what was delivered is sent again"
+
+
+def test_an_attempt_that_outlived_its_lease_does_not_move_the_next_one(store: JobStore, client: redis.Redis) -> None:
+    canceled(store, spec(webhook=HOOK))
+    frozen = due(store)
+    lose_deliveries(client)
+    settle(store, due(store), "pending", 300.0)
+    settle(store, frozen, "pending", 0.0)
+    assert store.run(due_hooks(10, 30)) == []
+
+
+def test_what_was_received_is_delivered_however_late_that_is_known(store: JobStore, client: redis.Redis) -> None:
+    job = canceled(store, spec(webhook=HOOK))
+    frozen = due(store)
+    lose_deliveries(client)
+    settle(store, due(store), "failed")
+    settle(store, frozen, "delivered")
+    assert states(store, job) == ["delivered"]
+    assert not client.exists(PREFIX + "undelivered:default")
+
+
+def test_no_delivery_outlives_its_job_into_the_next_one_of_its_id(store: JobStore, client: redis.Redis) -> None:
+    old = canceled(store, spec(id="job_mine", owner="ann", webhook=HOOK))
+    store.run(retry(old, queue_limit=10))
+    store.run(cancel(old.id))
+    assert len(states(store, old)) == 2
+    client.delete(f"{PREFIX}job:{old.id}")  # its retention is over, its webhooks still wait
+    new = canceled(store, spec(id="job_mine", owner="bob", webhook=ELSEWHERE))
+    assert [one.url for one in store.run(due_hooks(10, 30))] == [ELSEWHERE.url], "one owner's end told to another"
+    store.run(retry(new, queue_limit=10))
+    assert states(store, new) == ["pending"]
+    with pytest.raises(DeliveryNotFound):
+        store.run(redeliver(new.id, new.owner, "job_mine.job.canceled.2"))
+    store.run(cancel(new.id))
+    assert [one.url for one in store.run(due_hooks(10, 30))] == [ELSEWHERE.url]
+
+
+def test_an_attempt_for_a_job_that_was_deleted_decides_nothing_for_the_next_one_of_its_id(store: JobStore) -> None:
+    canceled(store, spec(id="job_mine", webhook=HOOK))
+    frozen = due(store)
+    store.run(delete("job_mine"))
+    new = canceled(store, spec(id="job_mine", webhook=ELSEWHERE))
+    settle(store, frozen, "disabled", gone=True)
+    assert states(store, new) == ["pending"]
+    assert due(store).url == ELSEWHERE.url, "another address answered 410"
+
+
+def test_a_picture_that_died_again_is_replayed_again(store: JobStore) -> None:
+    job = spec()
+    store.run(accepting(job))
+    replays = set()
+    for _ in range(2):
+        (one,) = take(store)
+        store.run(crashed(one, "a reason.", 1))
+        found = store.run(dead_letter(job.id, 0))
+        assert found is not None
+        new, source = found
+        store.run(accept(new, [source], queue_limit=10))
+        store.run(take_off(job.id, 0, source, new))
+        (one,) = take(store)
+        assert one.job.id == new.id, "the replay is none"
+        store.run(finish(one, bad(), BY))
+        replays.add(new.id)
+        store.run(retry(job, queue_limit=10))
+    assert len(replays) == 2
+
+
+@pytest.mark.parametrize("first", ["job", "replay"])
+def test_a_picture_keeps_its_bytes_while_its_replay_or_its_job_waits(
+    store: JobStore, client: redis.Redis, first: str
+) -> None:
+    job = spec(deadline_s=100, retain_s=100)
+    store.run(accept(job, [UPLOAD], queue_limit=10, blobs={UPLOAD.upload: b"bytes"}))
+    store.run(crashed(take(store)[0], "a reason.", 1))
+    found = store.run(dead_letter(job.id, 0))
+    assert found is not None
+    new, source = found
+    store.run(accept(new, [source], queue_limit=10))
+    store.run(take_off(job.id, 0, source, new))
+    store.run(retry(job, queue_limit=10))
+    held = {one.job.id: one for one in (take(store)[0], take(store)[0])}
+    store.run(finish(held[job.id if first == "job" else new.id], good(), BY))
+    assert client.ttl(PREFIX + "blob:" + UPLOAD.upload) > 100, "the other one's bytes leave before its deadline"
+    assert store.run(dead_letters(before=None, count=10)) == []
+
+
+def test_claims_of_two_jobs_of_one_id_never_have_one_fence(client: redis.Redis) -> None:
+    """Not even in one millisecond."""
+    store = ClockedStore(client, Clock(client), Trace())
+    fences = []
+    for _ in range(3):
+        store.run(accepting(spec(id="job_mine"), chosen="one"))
+        (old,) = store.run(claim("m", 1, 30))
+        fences.append(old.fence)
+        store.run(delete("job_mine"))
+    assert len(set(fences)) == 3
+    store.run(accepting(spec(id="job_mine"), chosen="one"))
+    (new,) = store.run(claim("m", 1, 30))
+    assert store.run(finish(old, good(), BY)) is None
+    assert seen(store, "job_mine").view.status == "running"
+    assert store.run(finish(new, good(), BY)) == "succeeded"
