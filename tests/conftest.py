@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from shared.connection import connect
 from shared.store import JobStore
@@ -21,6 +22,16 @@ from spotter import acl
 from spotter.address import free_port
 from spotter.valkey import binary
 from tests.roles import as_role
+
+# `--hypothesis-profile=long`: random walks that go on for ten minutes, for tests/shared/test_state_machine.py.
+settings.register_profile(
+    "long",
+    max_examples=3500,
+    stateful_step_count=100,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(autouse=True)

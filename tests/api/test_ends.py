@@ -1,4 +1,4 @@
-"""How a job begins again and is gone, over HTTP: PUT, retry, delete. The laws: tests/shared/test_lifecycle_laws.py."""
+"""How a job begins again and is gone, over HTTP: PUT, retry, delete. The laws: tests/shared/test_state_machine.py."""
 
 from __future__ import annotations
 

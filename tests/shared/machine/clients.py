@@ -1,0 +1,265 @@
+"""What clients do, as rules: accept, PUT, recall, cancel, retry, delete, replay, look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from shared.dead import dead_letter, dead_letters, take_off
+from shared.errors import (
+    IdempotencyMismatch,
+    JobIdTaken,
+    JobNotFinished,
+    JobNotFound,
+    NothingToRetry,
+    QueueFull,
+    QuotaExceeded,
+)
+from shared.keys import UNLIMITED, Limits
+from shared.lifecycle import delete, retry
+from shared.recall import NotedUpload, Recalled, recall
+from shared.schema import JobSpec, Options, Priority, Webhook, WebhookEvent
+from shared.steps import AGE_BOOST_MS, Idempotent, accept, blob_ttl_s, cancel
+from shared.views import backlog, open_jobs, page, stats, view
+from tests.shared.machine.ground import MODELS, OWNERS, PICK, Ground
+from tests.shared.machine.reference_records import Job, Picture
+
+QUEUE_LIMIT = 60
+QUOTAS = Limits(open_jobs=3, waiting=12)
+LIMITS = st.sampled_from([UNLIMITED, UNLIMITED, QUOTAS])
+ENDS: tuple[WebhookEvent, ...] = ("job.succeeded", "job.failed", "job.canceled", "job.expired")
+HOOKS = st.sampled_from(
+    [
+        None,
+        Webhook(url="https://one.example/a", events=ENDS),
+        Webhook(url="https://one.example/b", events=ENDS),
+        Webhook(url="http://two.example:8080/", events=("job.failed", "job.expired")),
+    ]
+)
+SIZES = st.sampled_from([1, 1, 1, 2, 3, 9, 20])
+
+
+class Clients(Ground):
+    """Part of the walk."""
+
+    def new(self, id: str, owner: str, model: str, total: int, **fields: Any) -> JobSpec:
+        more: dict[str, Any] = {"priority": "normal", "deadline_s": 60, "retain_s": 30, "options": Options()} | fields
+        return JobSpec(id=id, owner=owner, model=model, total=total, **more)
+
+    def refused(self, model: str, owner: str, pictures: int, limits: Limits) -> type[Exception] | None:
+        """Why so many pictures more may not wait, if so."""
+        open_now, waiting = len(self.jobs.open_jobs(owner=owner)), self.jobs.waiting(owner=owner) + pictures
+        if (limits.open_jobs and open_now >= limits.open_jobs) or (limits.waiting and waiting > limits.waiting):
+            return QuotaExceeded
+        return QueueFull if self.jobs.waiting(model=model) + pictures > QUEUE_LIMIT else None
+
+    def submit(
+        self, spec: JobSpec, pictures: list[Picture], *, key: tuple[str, str] | None = None, limits: Limits = UNLIMITED,
+        recalled: Recalled | None = None, chosen: str = "", with_bytes: bool = True,
+    ) -> None:  # fmt: skip
+        """Accept a job where the reference would, and only there."""
+        call = accept(
+            spec,
+            [NotedUpload(upload=one.upload, digest=one.digest) for one in pictures],
+            queue_limit=QUEUE_LIMIT, limits=limits, recalled=recalled, chosen=chosen,
+            idempotent=Idempotent(*key) if key else None,
+            blobs={one.upload: b"bytes" for one in pictures} if with_bytes else {},
+        )  # fmt: skip
+        if self.before(call, spec, key, chosen):
+            return
+        why = self.refused(spec.model, spec.owner, spec.total, limits)
+        if why:
+            with pytest.raises(why):
+                self.api.run(call)
+            return
+        accepted = self.api.run(call)
+        hook = spec.webhook
+        job = Job(
+            spec.id, spec.owner, spec.model, self.now - AGE_BOOST_MS[spec.priority], self.now,
+            self.now + spec.deadline_s * 1000, spec.retain_s * 1000, pictures, spec,
+            hook.events if hook else (), hook.url if hook else "", draw=spec.options.draw,
+            same=(key[1] if key else chosen) if chosen else None, era=self.clock.now_us if chosen else 0,
+        )  # fmt: skip
+        if chosen:
+            self.outbox.drop(spec.id)
+            self.forget(spec.id)
+        bytes_ms = blob_ttl_s(spec) * 1000 if with_bytes else None
+        tokens = self.jobs.accept(job, key=key, cached=recalled is not None, bytes_ms=bytes_ms)
+        assert (accepted.earlier, accepted.tokens) == (None, tokens)
+        self.broker[spec.model] += tokens
+
+    def before(self, call: Any, spec: JobSpec, key: tuple[str, str] | None, chosen: str) -> bool:
+        """Whether the id or the key made a job before, and the answer is that."""
+        there = self.jobs.kept(spec.id, self.now)
+        if there and chosen and (there.owner, there.same) == (spec.owner, key[1] if key else chosen):
+            assert self.api.run(call).earlier == spec.id, "an id made a second job"
+        elif there:
+            with pytest.raises(JobIdTaken):
+                self.api.run(call)
+        else:
+            known = self.jobs.keys.get((spec.owner, key[0])) if key else None
+            if not key or not known or self.now > known[2]:
+                return False
+            if known[0] == key[1]:
+                assert self.api.run(call).earlier == known[1].id, "a key made a second job"
+            else:
+                with pytest.raises(IdempotencyMismatch):
+                    self.api.run(call)
+        return True
+
+    def forget(self, id: str) -> None:
+        """What was heard of an earlier job of this id says nothing of the next one."""
+        self.deleted.discard(id)
+        self.heard = {name: heard for name, heard in self.heard.items() if name[0] != id}
+
+    @rule(
+        owner=OWNERS, model=MODELS, total=SIZES, hook=HOOKS, priority=st.sampled_from(["low", "normal", "high"]),
+        deadline_s=st.sampled_from([5, 40, 600]), retain_s=st.sampled_from([10, 60, 3600]),
+        key=st.sampled_from([None, None, "k1", "k2"]), limits=LIMITS, draw=st.booleans(),
+    )  # fmt: skip
+    def accept(
+        self, owner: str, model: str, total: int, hook: Webhook | None, priority: Priority, deadline_s: int,
+        retain_s: int, key: str | None, limits: Limits, draw: bool,
+    ) -> None:  # fmt: skip
+        spec = self.new(
+            f"job_{self.name()}", owner, model, total, webhook=hook, priority=priority, deadline_s=deadline_s,
+            retain_s=retain_s, options=Options(draw=draw),
+        )  # fmt: skip
+        digests = [None if draw else f"d{k % 3}" for k in range(total)]
+        pictures = [Picture(f"upl_{self.name():0>20}", digest) for digest in digests]
+        self.submit(spec, pictures, key=(key, str(total)) if key else None, limits=limits)
+
+    @rule(
+        id=st.sampled_from(["job_mine", "job_other"]), owner=OWNERS, total=st.sampled_from([1, 1, 2]), hook=HOOKS,
+        key=st.sampled_from([None, None, "k1"]), draw=st.booleans(),
+    )  # fmt: skip
+    def put(self, id: str, owner: str, total: int, hook: Webhook | None, key: str | None, draw: bool) -> None:
+        """An id of the client's, used again once its job is gone. The fingerprint of the request is its size."""
+        spec = self.new(id, owner, "m", total, webhook=hook, retain_s=10, options=Options(draw=draw))
+        pictures = [Picture(f"upl_{self.name():0>20}") for _ in range(total)]
+        self.submit(spec, pictures, key=(key, str(total)) if key else None, chosen=str(total))
+
+    @rule(owner=OWNERS, model=MODELS, total=st.integers(1, 3), hook=HOOKS)
+    def recall(self, owner: str, model: str, total: int, hook: Webhook | None) -> None:
+        """Pictures that were answered before: their results at once, where every one of them is still kept."""
+        pictures = [Picture(f"upl_{self.name():0>20}", f"d{k}") for k in range(total)]
+        asked = [NotedUpload(upload=one.upload, digest=one.digest) for one in pictures]
+        found = self.api.run(recall(owner, f"{model}@1", asked))
+        notes = [self.jobs.notes.get((owner, model, f"d{k}")) for k in range(total)]
+        there = [note for note in notes if note and self.now <= note[2] and self.jobs.kept(note[0], self.now)]
+        assert (found is not None) == (len(there) == total), "an earlier result that is not there, or the reverse"
+        if found:
+            assert [one.detections for one in found.results] == [()] * total
+            spec = self.new(f"job_{self.name()}", owner, model, total, webhook=hook)
+            self.submit(spec, pictures, recalled=found, with_bytes=False)
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK, owner=OWNERS)
+    def cancel(self, pick: int, owner: str) -> None:
+        job = self.job(pick)
+        whose = job.owner if pick % 4 else owner
+        assert self.api.run(cancel(job.id, whose)) == self.jobs.cancel(job.id, whose, self.now)
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK, limits=LIMITS)
+    def retry(self, pick: int, limits: Limits) -> None:
+        """The pictures that did not succeed wait again; or nothing is changed, and the answer says why."""
+        job, spec = self.job(pick), self.job(pick).spec
+        call = retry(spec, queue_limit=QUEUE_LIMIT, limits=limits)
+        rest = [one for one in job.pictures if one.state != "ok"]
+        away = [one.upload for one in rest if not self.jobs.stored(one.upload, self.now)]
+        if not job.kept(self.now):
+            why: type[Exception] | None = JobNotFound
+        elif job.open:
+            why = JobNotFinished
+        elif not rest:
+            why = NothingToRetry
+        elif away:
+            assert self.api.run(call) == away, "other bytes are gone"
+            return
+        else:
+            why = self.refused(job.model, job.owner, len(rest), limits)
+        if why:
+            with pytest.raises(why):
+                self.api.run(call)
+            return
+        accepted = self.api.run(call)
+        deadline_ms = self.now + spec.deadline_s * 1000
+        score = self.now - AGE_BOOST_MS[spec.priority]
+        tokens = self.jobs.retry(job, score, deadline_ms, blob_ttl_s(spec) * 1000, self.now)
+        assert not isinstance(accepted, list)
+        assert accepted.tokens == tokens
+        self.broker[job.model] += tokens
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK, owner=OWNERS)
+    def delete(self, pick: int, owner: str) -> None:
+        job = self.job(pick)
+        whose = job.owner if pick % 4 else owner
+        away = self.api.run(delete(job.id, whose))
+        if self.jobs.kept(job.id, self.now, whose) is None:
+            assert away is None
+            return
+        assert away is not None
+        assert set(away) == self.jobs.delete(job, self.now)
+        self.tell()
+        self.outbox.drop(job.id)
+        self.forget(job.id)
+        self.deleted.add(job.id)
+
+    @precondition(lambda self: self.jobs.dead)
+    @rule(pick=PICK)
+    def replay(self, pick: int) -> None:
+        """A dead picture is taken in again as a new job, once for each time that it died."""
+        dead = sorted(self.jobs.dead)
+        id, index = dead[pick % len(dead)]
+        found = self.api.run(dead_letter(id, index))
+        old = self.jobs.kept(id, self.now)
+        assert (found is not None) == (old is not None)
+        if found is None or old is None or self.refused(old.model, old.owner, 1, UNLIMITED):
+            return
+        new, source = found
+        assert new.id not in self.jobs.jobs, "a replay that is none"
+        picture = old.pictures[index]
+        copy = Picture(picture.upload, picture.digest)
+        self.submit(new, [copy], with_bytes=False)
+        assert self.api.run(take_off(id, index, source, new))
+        picture.shared = copy.shared = True
+        del self.jobs.dead[id, index]
+        self.jobs.keep_upload(picture.upload, self.now, blob_ttl_s(new) * 1000)
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK)
+    def look_at_job(self, pick: int) -> None:
+        """The job as its client sees it."""
+        job = self.job(pick)
+        (found,) = self.api.run(view([job.id], inline_results=100, owner=job.owner))
+        assert (found is None) == (not job.kept(self.now)), "an accepted job disappeared"
+        if found is None:
+            return
+        assert found.view.counts == job.counts()
+        states = {"waits": "queued", "held": "running", "ok": "succeeded", "bad": "failed", "gone": job.status}
+        assert [one.status for one in found.view.results or ()] == [states[one.state] for one in job.pictures]
+
+    @rule(owner=OWNERS)
+    def look_at_lists(self, owner: str) -> None:
+        """An owner's jobs and the dead pictures of all, newest first; what waits and what is open, by model."""
+        listed = [id for id, _ in self.api.run(page(before=None, count=100, owner=owner))]
+        known = [job for job in self.jobs.jobs.values() if job.owner == owner]
+        certain = {job.id for job in known if job.ended_ms is None or self.now < job.ended_ms + job.retain_ms}
+        assert certain <= set(listed), "a job is in no list"
+        assert [id for id in listed if id in certain] == [
+            job.id for job in sorted(known, key=lambda job: (job.created_ms, job.id), reverse=True) if job.id in certain
+        ]
+        behind, counters = self.api.run(backlog()), self.api.run(stats())
+        for model in ("m", "n"):
+            waiting, open_now = self.jobs.waiting(model=model), self.jobs.open_jobs(model=model)
+            assert (behind[model].pictures if model in behind else 0) == waiting
+            assert (behind[model].jobs if model in behind else 0) == sum(job.waiting > 0 for job in open_now)
+            assert open_jobs(counters).get(model, 0) == len(open_now)
+        dead = [(letter.job, letter.index) for _, letter in self.api.run(dead_letters(before=None, count=100))]
+        kept = [one for one in self.jobs.dead if self.jobs.kept(one[0], self.now)]
+        assert dead == sorted(kept, key=lambda one: (self.jobs.dead[one], f"{one[0]}/{one[1]}"), reverse=True)

@@ -1,0 +1,105 @@
+"""What becomes of webhooks, as rules: attempts, redeliveries, recoveries, their log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from shared.deliveries import deliveries_of, recover, redeliver
+from shared.errors import DeliveryNotFound, JobNotFound, WebhookCallsLimited
+from shared.outbox import State, due_hooks, settle_hook
+from tests.shared.machine.ground import OWNERS, PICK, Ground
+from tests.shared.machine.reference_hooks import AGAIN_MS
+
+HOOK_LEASE_S = 30
+LOG = '{"at": "2096-10-02T07:06:40Z", "status": 200, "latency_ms": 1.0, "error": null}'
+MOST_CALLS = 29
+"""Of an owner in a walk: the bucket of 30 is a matter of tests/shared/test_deliveries.py."""
+OUTCOMES = st.sampled_from(
+    [
+        ("delivered", None, "no"),
+        ("pending", 5.0, "no"),
+        ("pending", 120.0, "trouble"),
+        ("failed", None, "no"),
+        ("disabled", None, "gone"),
+    ]
+)
+
+
+class Webhooks(Ground):
+    """Part of the walk. An attempt's outcome may come at any time, also after its lease, and comes once."""
+
+    @rule(most=st.sampled_from([1, 3, 32]))
+    def take_webhooks(self, most: int) -> None:
+        looked_at = [endpoint for endpoint, due in self.content.zset("hooks").items() if due <= self.now]
+        expected = self.outbox.take(looked_at, most, HOOK_LEASE_S * 1000, self.now)
+        taken = self.worker.run(due_hooks(most, HOOK_LEASE_S))
+        told = [(one.name, one.job, one.event, one.url, one.at_ms, one.tries, one.round, one.owner) for one in taken]
+        assert told == [
+            (one.name, one.job, one.event, one.url, one.at_ms, one.tries, one.era + one.round, one.owner)
+            for one in expected
+        ], "other deliveries than those that are due"
+        self.attempts = (self.attempts + list(zip(taken, expected, strict=True)))[-40:]
+
+    @precondition(lambda self: self.attempts)
+    @rule(pick=PICK, what=OUTCOMES)
+    def settle_webhook(self, pick: int, what: tuple[State, float | None, Any]) -> None:
+        due, one = self.attempts.pop(pick % len(self.attempts))
+        state, next_s, because = what
+        made = self.worker.run(settle_hook(due, log=LOG, state=state, next_try_s=next_s, because=because))
+        next_ms = None if next_s is None else int(next_s * 1000)
+        assert made == self.outbox.settle(one, due, state, next_ms, because, self.now)
+
+    @precondition(lambda self: self.outbox.deliveries)
+    @rule(pick=PICK)
+    def redeliver(self, pick: int) -> None:
+        names = list(self.outbox.deliveries)
+        one = self.outbox.deliveries[names[pick % len(names)]]
+        call = redeliver(one.job, one.owner, one.name)
+        why: type[Exception] | None = None
+        if self.jobs.kept(one.job, self.now) is None:
+            why = JobNotFound
+        elif not one.kept(self.now):
+            why = DeliveryNotFound
+        elif one.asked_ms is not None and self.now < one.asked_ms + AGAIN_MS:
+            why = WebhookCallsLimited
+        if why:
+            with pytest.raises(why):
+                self.api.run(call)
+        elif self.calls[one.owner] < MOST_CALLS:
+            self.calls[one.owner] += 1
+            self.api.run(call)
+            self.outbox.send_again(one, self.now)
+
+    @rule(owner=OWNERS, back_ms=st.sampled_from([0, 5000, 100_000]), most=st.sampled_from([1, 1000]))
+    def recover(self, owner: str, back_ms: int, most: int) -> None:
+        if self.calls[owner] >= MOST_CALLS:
+            return
+        self.calls[owner] += 1
+        since = self.now - back_ms
+        lost = sent = 0
+        for one in [one for one in self.outbox.undelivered(owner) if since <= one.at_ms <= self.now][:most]:
+            if one.kept(self.now) and self.jobs.kept(one.job, self.now):
+                self.outbox.send_again(one, self.now)
+                sent += 1
+            else:
+                lost += 1
+        found = self.api.run(recover(owner, since, self.now, most))
+        assert (found.sent, found.lost) == (sent, lost)
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK)
+    def look_at_deliveries(self, pick: int) -> None:
+        """All of a job, and no others."""
+        job = self.job(pick)
+        if not job.kept(self.now):
+            with pytest.raises(JobNotFound):
+                self.api.run(deliveries_of(job.id, job.owner))
+            return
+        known = {
+            one.name: one.state for one in self.outbox.deliveries.values() if one.job == job.id and one.kept(self.now)
+        }
+        assert {one.id: one.state for one in self.api.run(deliveries_of(job.id, job.owner))} == known

@@ -1,0 +1,101 @@
+"""The state machine of jobs, whatever happens in whatever order: random walks over its steps against a reference.
+
+The real scripts on a real server, as the users of a real one, under a clock of the test (`machine/own_clock.py`). Each
+step's answer has to be the reference's (`machine/reference_jobs.py`, `machine/reference_hooks.py`), and after each step
+the whole content of the store what follows from it (`machine/recount.py`). A failure prints the shortest walk to it and
+a line that repeats it.
+
+    pytest tests/shared/test_state_machine.py                                                  a short form
+    pytest tests/shared/test_state_machine.py --hypothesis-profile=long --hypothesis-seed=1    ten minutes
+
+The profile is in tests/conftest.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from shared.connection import connect
+from tests.roles import as_role
+from tests.shared.machine.clients import Clients
+from tests.shared.machine.ground import DAY_MS, Place
+from tests.shared.machine.listeners import Listeners
+from tests.shared.machine.recount import nothing_left
+from tests.shared.machine.reference_jobs import MAX_ATTEMPTS
+from tests.shared.machine.webhooks import Webhooks
+from tests.shared.machine.workers import LEASE_MS, PATIENCE_S, Workers
+
+LONG = settings.get_current_profile_name() == "long"
+SHORT = settings(
+    max_examples=70,
+    stateful_step_count=50,
+    deadline=None,
+    print_blob=True,  # the seed of a failure
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class Walk(Clients, Workers, Webhooks, Listeners):
+    """Everything that can happen, and in the end what must come of it."""
+
+    def teardown(self) -> None:
+        """Whatever happened, those who go on reach the end of every job and webhook, and in time nothing is left."""
+        if self.checked != self.trace.calls:
+            return  # a step broke off, and that is the failure to show
+        self.the_store_holds_what_follows()
+        last_ms = self.now + (MAX_ATTEMPTS + 1) * 2 * LEASE_MS
+        while self.jobs.open_jobs():
+            assert self.now < last_ms, "a job has no end"
+            for model in ("m", "n"):
+                while self.jobs.waiting(model=model):
+                    self.take(model, 16, first=False)
+            self.clock.advance(int(PATIENCE_S * 1000))
+            self.sweep(1000)
+            self.the_store_holds_what_follows()
+        self.clock.advance(DAY_MS)
+        while self.outbox.pending():
+            self.the_store_holds_what_follows()
+            self.take_webhooks(32)
+            while self.attempts:
+                self.settle_webhook(0, ("delivered", None, "no"))
+        self.clock.advance(40 * DAY_MS)
+        self.sweep(1000)
+        self.the_store_holds_what_follows()
+        nothing_left(self.content)
+        self.place.trace = self.trace.digest()
+
+
+@pytest.fixture
+def place(redis_url: str) -> Iterator[Place]:
+    with (
+        redis.Redis.from_url(redis_url) as admin,
+        connect(as_role(redis_url, "api"), "test") as api,
+        connect(as_role(redis_url, "worker"), "test") as worker,
+    ):
+        yield Place(admin, api, worker)
+
+
+@pytest.mark.timeout(1800 if LONG else 180)
+def test_every_walk_goes_as_the_reference_says(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    run_state_machine_as_test(type("ThisWalk", (Walk,), {"place": place}), settings=settings() if LONG else SHORT)
+    if LONG:
+        with capsys.disabled():
+            print(f"\n{place.walks} walks, {place.steps} steps")  # noqa: T201
+
+
+def test_the_same_seed_is_the_same_walk(place: Place) -> None:
+    """To the byte: every call and every reply."""
+    traces = []
+    for _ in range(2):
+        walk = seed(7)(type("ThisWalk", (Walk,), {"place": place}))
+        run_state_machine_as_test(
+            walk, settings=settings(SHORT, max_examples=3, database=None, phases=[Phase.generate])
+        )
+        traces.append((place.steps, place.trace))
+        place.steps = 0
+    assert traces[0] == traces[1]
