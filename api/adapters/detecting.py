@@ -18,7 +18,8 @@ from shared.schema import INLINE_RESULTS, JobRequest, PictureResult, S3Source, U
 from shared.views import Snapshot
 
 RETAIN_S = 3600
-"""A foreign client has its answer and does not come back; the job that the header names can be looked at so long."""
+"""A foreign client has its answer and does not come back; the job that the header names can be looked at so long,
+or as long as `SPOTTER_RETAIN_S` where that is less."""
 
 
 async def detect(
@@ -37,6 +38,7 @@ async def detect(
         JobFinished: somebody canceled it, or its deadline came.
         SpotterError: what `run_to_end` says; pydantic.ValidationError.
     """
+    document = {"retain_s": min(RETAIN_S, state.settings.retain_s), **document}
     made = submission(pictures, document, allowed(state, caller), most)
     wait_s = state.settings.adapter_wait_s
     snapshot = await run_to_end(state, caller, made, wait_s)
@@ -102,7 +104,7 @@ def submission(
         raise invalid("images", f"one request may hold {most} pictures at most")
     uploads: dict[str, bytes] = {}
     sources = tuple(address(one) if isinstance(one, str) else uploaded(one, None, allowed, uploads) for one in pictures)
-    request = JobRequest.model_validate({"retain_s": RETAIN_S, **document, "images": sources})
+    request = JobRequest.model_validate({**document, "images": sources})
     return Submission(request, sources, uploads)
 
 

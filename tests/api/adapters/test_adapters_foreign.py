@@ -79,6 +79,12 @@ def test_the_content_type_chooses(api: httpx.Client, busy: BusyWorker) -> None:
     assert answer.headers[JOB_HEADER] == busy.seen[1].job.id
 
 
+@pytest.mark.parametrize(("setting", "kept_s"), [(20, 20), (86_400, 3600)])
+def test_a_foreign_job_is_kept_for_an_hour_at_most(serve: Serve, busy: BusyWorker, setting: int, kept_s: int) -> None:
+    serve(adapters=("json",), retain_s=setting).post("/find", json=JSON)
+    assert busy.seen[0].job.retain_s == kept_s
+
+
 @pytest.mark.parametrize(
     ("method", "sent", "status", "code"),
     [
