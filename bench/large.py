@@ -1,11 +1,12 @@
 """One job of 10,000 pictures: how soon it is accepted, seen and canceled, and what it costs others meanwhile.
 
-    python -m bench.large [--pictures 10000] [--sources url,s3,zip] [--seconds 20] [--precision bf16]
+    python -m bench.large [--pictures 10000] [--sources url,s3,zip] [--seconds 20] [--precision bf16] [--whole]
 
 `url` and `s3`: the addresses come in one JSON document and the pictures from a small server in this process; `zip`:
 they are in the body. Each kind has a fresh stack. The clock runs from the first byte of the POST. Another client asks
 for a job of its own all the while (`others`), one request after the other. The job runs for `seconds` and is then
-canceled; `last fetch` is when a worker last asked for a picture after that. The last line is one JSON document.
+canceled; `last fetch` is when a worker last asked for a picture after that. With `--whole` it runs to its end, alone,
+and the memory of API and worker is read at each tenth of it. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ PROBE_S = 0.005
 MEMORY_S = 0.1
 SETTLE_S = 1.5
 FIRST_RESULT_S = 60.0
+TENTHS = 10
+WHOLE_S = 550.0
 
 
 def small(image: Path) -> bytes:
@@ -119,6 +122,51 @@ def await_first(port: int, job: str, since: float) -> float:
     return time.monotonic() - since
 
 
+@contextmanager
+def warmed(asked: argparse.Namespace, port: int) -> Iterator[tuple[Stack, str]]:
+    """A fresh stack, and the job that warmed it, of pictures from `port`."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Stack(Path(folder), asked.models_dir, asked.precision, default_model=asked.model, fetch_allow="127.0.0.0/8",
+              s3_buckets="pictures", s3_endpoint=f"http://127.0.0.1:{port}", s3_region="us-east-1",
+              s3_access_key="k", s3_secret_key="s") as stack,
+    ):  # fmt: skip
+        warm = json.dumps({"images": [{"url": f"http://127.0.0.1:{port}/warm.jpg"}] * 50}).encode()
+        job = post(stack.port, warm, "application/json")
+        while json.loads(get(stack.port, f"/jobs/{job}"))["status"] in ("queued", "running"):
+            time.sleep(0.05)
+        yield stack, job
+
+
+def whole_round(asked: argparse.Namespace, kind: str) -> dict[str, Any]:
+    """One kind of source to the job's end, through a fresh, warmed stack."""
+    picture = small(asked.image)
+    with PictureServer(picture) as server, warmed(asked, server.port) as (stack, _):
+        request = body(kind, picture, asked.pictures, server.port)
+        pids = roles(stack.pid)
+        sizes: dict[str, list[float]] = {role: [resident_mb(pid)] for role, pid in pids.items()}
+        start = time.monotonic()
+        job, ended = post(stack.port, *request), 0
+        while len(sizes["worker"]) <= TENTHS:
+            counts = json.loads(get(stack.port, f"/jobs/{job}"))["counts"]
+            if counts["failed"]:
+                raise LoadError(f"pictures failed: {counts}")
+            ended = counts["succeeded"]
+            while ended * TENTHS >= asked.pictures * len(sizes["worker"]) and len(sizes["worker"]) <= TENTHS:
+                for role, pid in pids.items():
+                    sizes[role].append(resident_mb(pid))
+                say(f"{ended} of {asked.pictures}: {', '.join(f'{role} {sizes[role][-1]:.0f} MB' for role in sizes)}")
+            if time.monotonic() > start + WHOLE_S:
+                raise LoadError(f"{ended} of {asked.pictures} pictures in {WHOLE_S:.0f} s")
+            time.sleep(MEMORY_S)
+        took = time.monotonic() - start
+    return {
+        "sources": kind, "pictures": asked.pictures, "body MB": round(len(request[0]) / 1e6, 1), "s": round(took, 1),
+        "API MB before, at each tenth": [round(one) for one in sizes["api"]],
+        "worker MB before, at each tenth": [round(one) for one in sizes["worker"]],
+    }  # fmt: skip
+
+
 def large_round(asked: argparse.Namespace, kind: str) -> dict[str, Any]:
     """One kind of source through a fresh, warmed stack."""
     picture = small(asked.image)
@@ -129,17 +177,7 @@ def large_round(asked: argparse.Namespace, kind: str) -> dict[str, Any]:
         fetched[0] = time.monotonic()
         return 0.0
 
-    with (
-        PictureServer(picture, asked_for) as server,
-        tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), asked.models_dir, asked.precision, default_model=asked.model, fetch_allow="127.0.0.0/8",
-              s3_buckets="pictures", s3_endpoint=f"http://127.0.0.1:{server.port}", s3_region="us-east-1",
-              s3_access_key="k", s3_secret_key="s") as stack,
-    ):  # fmt: skip
-        warm = json.dumps({"images": [{"url": f"http://127.0.0.1:{server.port}/warm.jpg"}] * 50}).encode()
-        other = post(stack.port, warm, "application/json")
-        while json.loads(get(stack.port, f"/jobs/{other}"))["status"] in ("queued", "running"):
-            time.sleep(0.05)
+    with PictureServer(picture, asked_for) as server, warmed(asked, server.port) as (stack, other):
         pids = roles(stack.pid)
         before = {role: resident_mb(pid) for role, pid in pids.items()}
         most = dict(before)
@@ -191,7 +229,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """Every kind once a round; the last round is the one that the rows show."""
     rows = []
     for number in range(1, asked.rounds + 1):
-        rows = [large_round(asked, kind) for kind in asked.sources.split(",")]
+        rows = [(whole_round if asked.whole else large_round)(asked, kind) for kind in asked.sources.split(",")]
         for row in rows:
             say(f"round {number}: {row}")
     return {"bench": "large", "model": asked.model, "picture bytes": len(small(asked.image)), "rounds": asked.rounds,
@@ -204,6 +242,7 @@ def main() -> None:
     line.add_argument("--pictures", type=int, default=10_000)
     line.add_argument("--sources", default="url,s3,zip")
     line.add_argument("--seconds", type=float, default=20.0)
+    line.add_argument("--whole", action="store_true", help="to the job's end, with the memory at each tenth")
     result(measure(line.parse_args()))
 
 

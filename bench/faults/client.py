@@ -50,9 +50,9 @@ class Client:
     def ask(
         self, method: str, path: str, document: object | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request. Raises NoAnswer."""
-        body = None if document is None else json.dumps(document).encode()
-        sent = self._key | ({"Content-Type": "application/json"} if body else {})
+        """One request; a document that is not bytes goes as JSON. Raises NoAnswer."""
+        body = document if document is None or isinstance(document, bytes) else json.dumps(document).encode()
+        sent = self._key | ({"Content-Type": "application/json"} if body is not document else {})
         if self._connection is None:
             self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout_s)
         try:

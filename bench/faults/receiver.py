@@ -15,7 +15,7 @@ from collections import Counter
 
 from bench.loopback import Loopback
 
-SECRET = "whsec_" + base64.b64encode(b"a secret of a fault run only....").decode()
+MASTER = "whsec_" + base64.b64encode(b"a secret of a fault run only....").decode()
 REASONS = {200: "OK", 500: "Internal Server Error", 503: "Service Unavailable"}
 READ_S = 30.0
 
@@ -36,11 +36,16 @@ class Receiver(Loopback):
         self.believed: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.attempts = self.forged = 0
+        self._secret = MASTER
 
     @property
     def url(self) -> str:
         """Where the webhooks go."""
         return f"http://127.0.0.1:{self.port}/hook"
+
+    def learn(self, secret: str) -> None:
+        """That of the owner whose webhooks come here, before the first one comes; without it `MASTER` is right."""
+        self._secret = secret
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One attempt."""
@@ -57,7 +62,7 @@ class Receiver(Loopback):
         """The status to answer with; None: close without a word."""
         name = fields["webhook-id"]
         self.attempts += 1
-        if fields["webhook-signature"] != _signature(name, fields["webhook-timestamp"], body):
+        if fields["webhook-signature"] != _signature(self._secret, name, fields["webhook-timestamp"], body):
             self.forged += 1
         if self._chance.random() >= self._failing:
             self.believed[name] += 1
@@ -69,8 +74,8 @@ class Receiver(Loopback):
         return how
 
 
-def _signature(name: str, timestamp: str, body: bytes) -> str:
+def _signature(secret: str, name: str, timestamp: str, body: bytes) -> str:
     """As Standard Webhooks 1.0.0 says."""
-    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{name}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"

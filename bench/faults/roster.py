@@ -22,5 +22,6 @@ SCENARIOS: dict[str, str] = {
     "overload": "Overload",
     "slow_clients": "Slow clients",
     "api_fuzz": "API fuzz",
+    "soak": "Soak",
 }
 """Title by module. Each runs as `python -m bench.faults.<module> [--short] [--seed N]`; its last line is JSON."""

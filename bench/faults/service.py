@@ -7,8 +7,10 @@ main thread, so processes are started on that one alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -64,7 +66,7 @@ class Service:
             self._lead_through(through)
         self.workers = [name for name in self._parts if name.startswith("worker")]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.key = ""
+        self.key, self._looker = "", self._let_look(data / "valkey" / "users.acl")
 
     def __enter__(self) -> Service:
         try:
@@ -127,9 +129,21 @@ class Service:
         """A connection to the API, with the key."""
         return Client(self.port, timeout_s, self.key)
 
+    def webhook_secret(self) -> str:
+        """What the webhooks of the bench's owner are signed with."""
+        client = self.client()
+        told = client.ask("GET", "/webhooks/secret").json()
+        client.close()
+        return str(told["secret"])
+
     def store(self) -> redis.Redis:
         """A direct connection to the store, past any proxy."""
         return redis.Redis.from_url(self.store_url, socket_timeout=5)
+
+    def looker(self) -> redis.Redis:
+        """A direct connection to the store that may see all of it, unlike its other users, and change nothing."""
+        host = self.store_url.rpartition("@")[2]
+        return redis.Redis.from_url(f"redis://looker:{self._looker}@{host}", socket_timeout=30)
 
     def await_store(self) -> float:
         """Epoch seconds at which the store answers again."""
@@ -175,6 +189,16 @@ class Service:
         env = {**self._parts["api"].env, "SPOTTER_REDIS_URL": self.store_url}
         made = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30)
         return str(json.loads(made.stdout)["key"])
+
+    @staticmethod
+    def _let_look(users: Path) -> str:
+        """A further user in the store's list of users, for this bench alone. Its password."""
+        password = secrets.token_hex(16)
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        rules = "~* resetchannels -@all +@read +@connection +info +dbsize +scan +memory|usage"
+        with users.open("a", encoding="utf-8") as file:
+            file.write(f"user looker on #{digest} {rules}\n")
+        return password
 
     def _lead_through(self, through: Callable[[int], int]) -> None:
         """API and workers use the port that `through` gives for the store's own."""

@@ -79,7 +79,8 @@ class UnderLoad:
 @contextmanager
 def under_load(
     scenario: str, asked: argparse.Namespace, *, rate: float, slow_s: tuple[float, float], workers: int,
-    job: Mapping[str, Any] | None = None, through: Callable[[int], int] | None = None, **settings: str,
+    job: Mapping[str, Any] | None = None, through: Callable[[int], int] | None = None,
+    before: Callable[[Service], None] | None = None, **settings: str,
 ) -> Iterator[UnderLoad]:  # fmt: skip
     """A service with `workers` workers to which `asked.jobs` jobs are posted at `rate` a second (0: at once).
 
@@ -87,6 +88,7 @@ def under_load(
         slow_s: how long a picture's site takes, least and most.
         job: further fields of every job.
         through: see `Service`.
+        before: called when the service is ready, before the load begins.
         settings: `SPOTTER_*` in small letters without the prefix.
     """
     settings = {"sweep_s": "1", "fetch_allow": OPEN_NETWORK} | settings
@@ -97,6 +99,8 @@ def under_load(
             return {"image": {"url": site.url(number)}} | dict(job or {})
 
         with Service(folder, models, workers=workers, settings=settings, through=through) as service:
+            if before is not None:
+                before(service)
             load = Load(service.client, ledger, make, total=asked.jobs, rate=rate, chance=chance(asked.seed, "load"),
                         name=f"{scenario}-{asked.seed}")  # fmt: skip
             watcher = Watcher(service.client, ledger, chance(asked.seed, "watcher"))

@@ -10,7 +10,7 @@ import argparse
 import time
 
 from bench.arguments import say
-from bench.faults.receiver import SECRET, Receiver
+from bench.faults.receiver import MASTER, Receiver
 from bench.faults.scenario import Row, chance, conclude, parser
 from bench.faults.under_load import under_load
 
@@ -29,7 +29,9 @@ def run(asked: argparse.Namespace) -> Row:
     rate = asked.jobs / (asked.kills * max(GAP_S))
     with Receiver(chance(asked.seed, "receiver"), FAILING) as receiver, under_load(
         "webhooks", asked, rate=rate, slow_s=SLOW_S, workers=asked.workers, lease_s="5",
-        job={"webhook": {"url": receiver.url}}, webhook_secret=SECRET, webhook_http="true",
+        job={"webhook": {"url": receiver.url}},
+        before=lambda service: receiver.learn(service.webhook_secret()),
+        webhook_secret=MASTER, webhook_http="true",
         webhook_timeout_s=str(TIMEOUT_S), webhook_retry_s=RETRY_S,
     ) as fire:  # fmt: skip
         for number in range(1, asked.kills + 1):
