@@ -196,6 +196,20 @@ def test_a_bulk_job_is_taken_in_chunks_that_meet_in_the_batcher(bench: Bench) ->
     assert [result.id for result in final.view.results or ()] == [f"p{k}" for k in range(64)]
 
 
+def test_few_pictures_of_a_chunk_are_in_memory_at_once(bench: Bench) -> None:
+    job, held, begun = bench.send(64), list[int](), 0
+
+    def count() -> None:
+        nonlocal begun
+        begun += 1
+        held.append(begun - bench.seen(job).view.counts.succeeded)
+
+    bench.sources.before = count
+    bench.detector.detect("m")
+    assert begun >= 8, "a chunk is not larger than what is held"
+    assert max(held) == detect.AHEAD
+
+
 def test_each_picture_fails_by_itself(bench: Bench) -> None:
     bench.sources.found = {
         "upl_" + "0" * 19 + "0": b"not a picture",
