@@ -2,12 +2,14 @@
 
 from spotter.client import Spotter
 from spotter.errors import SpotterApiError, SpotterClientError, SpotterTimeout, SpotterUnreachable
+from spotter.following import Event
 from spotter.job import Box, Counts, Detection, Failure, Job, Picture
 
 __all__ = [
     "Box",
     "Counts",
     "Detection",
+    "Event",
     "Failure",
     "Job",
     "Picture",

@@ -10,12 +10,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from spotter import keys_cli, measure_cli, models_cli, show
+from spotter import answer, jobs_cli, keys_cli, measure_cli, models_cli, show
+from spotter.client import Format, Spotter
 from spotter.errors import SpotterClientError, SpotterUnreachable, StackError
+from spotter.job import Job
+from spotter.jobs_cli import HERE, Url
 from spotter.models_cli import ModelsDir
 
 DEFAULT_MODEL = "yolov3-tiny"
@@ -24,6 +27,7 @@ FAILED, NO_SERVICE = 1, 2
 app = typer.Typer(name="spotter", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 models_cli.models.command()(measure_cli.optimise)
 models_cli.models.command()(measure_cli.check)
+app.add_typer(jobs_cli.jobs, name="jobs")
 app.add_typer(models_cli.models, name="models")
 app.add_typer(keys_cli.keys, name="keys")
 
@@ -67,12 +71,20 @@ def up(
 
 @app.command()
 def detect(
-    pictures: Annotated[list[str], typer.Argument(metavar="PATH_OR_URL...", help="Files, http(s):// or s3://.")],
-    url: Annotated[str, typer.Option(envvar="SPOTTER_URL", help="Where the service is.")] = "http://127.0.0.1:8000",
+    pictures: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH_OR_URL...", help="Pictures, zips of pictures, http(s)://, s3://, s3://...jsonl."),
+    ],
+    url: Url = HERE,
     model: Annotated[str | None, typer.Option(help="Model; default: the service's own.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Smallest confidence, 0..1.")] = None,
+    priority: Annotated[Literal["low", "normal", "high"] | None, typer.Option(help="Which comes first.")] = None,
     draw_to: Annotated[Path | None, typer.Option(help="Folder for annotated pictures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line instead of a table.")] = False,
+    form: Annotated[Format | None, typer.Option("--format", help="One job, as another system writes it.")] = None,
+    to: Annotated[Path | None, typer.Option(help="File or folder for --format; default: standard output.")] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="One job, under this id: sent again, the same.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Or print the ids of the jobs at once.")] = True,
     timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait for one job, in seconds.")] = 300,
     local: Annotated[bool, typer.Option("--local", help="Run the model here, without a service.")] = False,
     models_dir: ModelsDir = Path("models"),
@@ -80,21 +92,40 @@ def detect(
     """Find objects in pictures: with a running service, or with --local by this machine alone."""
     findings: Sequence[show.Shown]
     if local:
+        if form or job_id or priority or not wait:
+            raise StackError("--format, --id, --priority and --no-wait need a service, so they go without --local.")
         from spotter.local import Local, detect_and_draw
 
         here = Local(model or DEFAULT_MODEL, models_dir, os.environ, timeout_s)
         outcomes, written = detect_and_draw(here, pictures, threshold, draw_to)
         findings, lines = outcomes, [one.line() for one in outcomes]
     else:
-        from spotter.client import Spotter
+        from spotter import finding
         from spotter.demo import write_drawn
-        from spotter.finding import find
 
+        request: dict[str, Any] = {"model": model, "threshold": threshold, "priority": priority}
+        request |= {"draw": True if draw_to else None, "job_id": job_id}
         with Spotter(url) as service:
-            found = list(find(service, pictures, timeout_s, model, threshold, draw_to is not None))
+            if form or job_id:
+                group = finding.one_job(pictures)
+            if not wait:
+                for group in list(finding.batches(pictures)):
+                    print(finding.submit(service, group, **request).id)
+                return
+            if form:
+                _print_as(service, finding.finished(service, group, timeout_s, **request), form, to)
+                return
+            found = list(finding.find(service, pictures, timeout_s, **request))
             written = write_drawn(service, found, draw_to) if draw_to else []
         findings, lines = found, [one.line() for one in found]
     _print(findings, lines if as_json else None, written)
+
+
+def _print_as(service: Spotter, job: Job, form: Format, to: Path | None) -> None:
+    answer.give(service, job, form, to)
+    if job.status != "succeeded" or job.counts.failed:
+        show.say(f"{job.id} is {job.status}: {job.counts.succeeded} of {job.counts.total} pictures succeeded.")
+        raise typer.Exit(FAILED)
 
 
 def _print(findings: Sequence[show.Shown], lines: Sequence[str] | None, written: Sequence[Path]) -> None:

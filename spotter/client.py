@@ -10,34 +10,42 @@ Knows the HTTP contract and nothing of what serves it.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from email.message import Message
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from typing import Any, Literal, Self
+from urllib.parse import quote
 
 import httpx
 
-from spotter.address import is_loopback
-from spotter.errors import SpotterApiError, SpotterTimeout, SpotterUnreachable
+from spotter.connection import Connection, lines
+from spotter.errors import AWAY, SpotterApiError, SpotterTimeout, SpotterUnreachable
+from spotter.following import Event, follow
 from spotter.job import Job, Picture
+from spotter.sending import Source, content
 
 LONGEST_WAIT_S = 60  # the service's own bound for `Prefer: wait` and `?wait=`
 LONG_POLL_S = 20
 SHORTEST_POLL_S = 0.1
 PAGE = 100
-OPTIONS = frozenset({"threshold", "iou", "max_detections", "classes", "thresholds", "draw"})
 
-Source = str | Path | bytes
-"""A picture: a path, its encoded bytes, or a text that starts with http://, https:// or s3:// (else it is a path)."""
+Format = Literal["spotter", "roboflow", "deepstack", "ultralytics", "coco", "yolo", "voc", "labelstudio", "csv"]
+"""In which results can be had; docs/api.md shows each."""
+LineFormat = Literal["spotter", "roboflow", "deepstack", "ultralytics", "labelstudio"]
+"""Those with a JSON value for each picture."""
+ExportFormat = Literal["coco", "yolo", "voc", "labelstudio", "csv"]
+"""Those with a data set of a whole job."""
 
 
 class Spotter:
     """A connection to one service.
+
+    Every call raises SpotterUnreachable where nobody answers, and SpotterApiError where the service refuses.
 
     Args:
         base_url: where the service is.
@@ -53,16 +61,9 @@ class Spotter:
         timeout_s: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
-        api_key = api_key or os.environ.get("SPOTTER_API_KEY")
-        self._timeout_s = timeout_s
-        self._http = httpx.Client(
-            base_url=self.base_url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=timeout_s,
-            transport=transport,
-            trust_env=not is_loopback(urlsplit(base_url).hostname or ""),  # a proxy cannot reach our own machine
-        )
+        key = api_key or os.environ.get("SPOTTER_API_KEY")
+        self._connection = Connection(base_url, key, timeout_s, transport)
+        self.base_url = self._connection.base_url
 
     def __enter__(self) -> Self:
         return self
@@ -74,57 +75,52 @@ class Spotter:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._connection.close()
 
-    def submit(self, *pictures: Source, wait_s: float = 0, **request: Any) -> Job:  # noqa: ANN401 - JSON values
+    def submit(
+        self,
+        *pictures: Source,
+        manifest: str | None = None,
+        job_id: str | None = None,
+        idempotency_key: str | None = None,
+        wait_s: float = 0,
+        **request: Any,  # noqa: ANN401 - JSON values
+    ) -> Job:
         """Post one job.
 
         Args:
-            pictures: 1..10,000 sources. Files and bytes alone travel as multipart; beside addresses, as base64.
+            pictures: 1..10,000 sources, or one path of a zip. Files and bytes alone travel as a form; beside
+                addresses, as base64.
+            manifest: in place of pictures, an `s3://` list of them.
+            job_id: an id of yours, `job_` and 1 to 64 letters, digits, `_` and `-`. Sent again, it is the same job.
+            idempotency_key: a name of yours for this request: sent again within 24 hours, it is the same job.
             wait_s: let the service hold the answer until the job has ended, at most so long (0..60).
             request: `model`, `priority`, `deadline_s`, `retain_s`, `webhook`, `metadata`, and the options
-                `threshold`, `iou`, `max_detections`, `classes`, `thresholds`, `draw`. None counts as not given.
+                `threshold`, `iou`, `max_detections`, `classes`, `thresholds`, `draw`; `others="skip"` leaves out what
+                is no picture in a zip. None counts as not given.
 
         Raises:
             OSError: a file cannot be read.
             ValueError: no picture.
-            SpotterApiError: the service refuses the job.
-            SpotterUnreachable: it cannot be reached.
         """
-        if not pictures:
-            raise ValueError("a job needs at least one picture")
         headers = {"Prefer": f"wait={_whole_seconds(wait_s)}"} if wait_s else {}
-        given = {name: value for name, value in request.items() if value is not None}
-        options = {name: given.pop(name) for name in OPTIONS & set(given)}
-        if options:
-            given["options"] = options
-        if any(is_address(one) for one in pictures):
-            sources = [_as_source(one) for one in pictures]
-            body = {"image": sources[0]} if len(sources) == 1 else {"images": sources}
-            response = self._send("POST", "/jobs", wait_s, headers=headers, json={**body, **given})
-        else:
-            files = [("file", _named_bytes(one)) for one in pictures]
-            fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-            response = self._send("POST", "/jobs", wait_s, headers=headers, files=files, data=fields)
-        return Job.from_json(response.json())
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        method, path = ("PUT", _path("jobs", job_id)) if job_id else ("POST", "/jobs")
+        with ExitStack() as opened:
+            body = content(pictures, manifest, request, opened)
+            return Job.from_json(self._connection.send(method, path, wait_s, headers=headers, **body).json())
 
     def job(self, job_id: str, wait_s: float = 0) -> Job:
-        """Look at a job; with `wait_s` (0..60) the service answers at its next change, or then.
-
-        Raises:
-            SpotterApiError: there is no such job (`job_not_found`).
-            SpotterUnreachable: the service cannot be reached.
-        """
+        """Look at a job; with `wait_s` (0..60) the service answers at its next change, or then."""
         query = {"wait": _whole_seconds(wait_s)} if wait_s else {}
-        return Job.from_json(self._send("GET", _path("jobs", job_id), wait_s, params=query).json())
+        return Job.from_json(self._connection.send("GET", _path("jobs", job_id), wait_s, params=query).json())
 
     def wait(self, job_id: str, timeout_s: float = 300) -> Job:
         """Wait for the end of a job. A service that is away or overloaded meanwhile is asked again until time is up.
 
         Raises:
             SpotterTimeout: it has not ended within `timeout_s` seconds.
-            SpotterApiError: there is no such job.
-            SpotterUnreachable: the service was still away at the end of the time.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -137,7 +133,7 @@ class Spotter:
                 if began >= deadline:
                     raise
             except SpotterApiError as error:
-                if error.status not in (429, 502, 503, 504) or began >= deadline:
+                if error.status not in AWAY or began >= deadline:
                     raise
                 pause_s = error.retry_after_s or SHORTEST_POLL_S
             if began >= deadline:
@@ -149,32 +145,47 @@ class Spotter:
 
         Raises:
             SpotterTimeout: it has not ended within `timeout_s` seconds.
-            OSError, ValueError, SpotterApiError, SpotterUnreachable: as `submit`.
+            OSError, ValueError: as `submit`.
         """
         deadline = time.monotonic() + timeout_s
         job = self.submit(*pictures, wait_s=min(LONGEST_WAIT_S, timeout_s), **request)
         return job if job.done else self.wait(job.id, max(0.0, deadline - time.monotonic()))
 
+    def follow(self, job_id: str, after: str = "", timeout_s: float = 300) -> Iterator[Event]:
+        """What becomes of a job, as it happens: each event once, though connections break, until it has ended.
+
+        Args:
+            after: id of an event that was read before: go on behind it.
+
+        Raises:
+            SpotterTimeout: it has not ended within `timeout_s` seconds.
+        """
+        return follow(self._connection, _path("jobs", job_id, "events"), after, timeout_s)
+
     def cancel(self, job_id: str) -> Job:
-        """Stop a job: a queued one at once, a running one before its next picture.
+        """End a job at once. SpotterApiError `job_finished`: it has already ended."""
+        return Job.from_json(self._connection.send("POST", _path("jobs", job_id, "cancel")).json())
 
-        Raises:
-            SpotterApiError: it has already ended (`job_finished`), or there is no such job.
-            SpotterUnreachable: the service cannot be reached.
+    def retry(self, job_id: str) -> Job:
+        """Try again what did not succeed; results that succeeded stay. The job has the same id, and is queued again."""
+        return Job.from_json(self._connection.send("POST", _path("jobs", job_id, "retry")).json())
+
+    def delete(self, job_id: str) -> None:
+        """Leave nothing of a job: results, uploads that came with it, annotated pictures."""
+        self._connection.send("DELETE", _path("jobs", job_id))
+
+    def jobs(self, limit: int = 20, metadata: dict[str, str] | None = None, **filters: str) -> Iterator[Job]:
+        """The newest `limit` jobs, newest first, brought in pages as they are read.
+
+        Args:
+            metadata: only jobs with these pairs.
+            filters: `status`, `model`, `created_after`, `created_before`.
         """
-        return Job.from_json(self._send("POST", _path("jobs", job_id, "cancel")).json())
-
-    def jobs(self, limit: int = 20, **filters: str) -> Iterator[Job]:
-        """The newest `limit` jobs, newest first, brought in pages as they are read. Filters: `status`, `model`, ...
-
-        Raises:
-            SpotterApiError: a filter is not valid.
-            SpotterUnreachable: the service cannot be reached.
-        """
-        query = {**filters, "limit": str(min(limit, PAGE))}
+        pairs = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
+        query = {**filters, **pairs, "limit": str(min(limit, PAGE))}
         left = limit
         while left > 0:
-            page = self._send("GET", "/jobs", params=query).json()
+            page = self._connection.send("GET", "/jobs", params=query).json()
             for one in page["jobs"][:left]:
                 left -= 1
                 yield Job.from_json(one)
@@ -183,84 +194,83 @@ class Spotter:
             query["after"] = page["next"]
 
     def results(self, job_id: str) -> Iterator[Picture]:
-        """Every picture of the job that has a result by now, by index: also those of a job too large to show them.
+        """Every picture of the job that has a result by now, by index: also those of a job too large to show them."""
+        for line in self.lines(job_id):
+            yield Picture.from_json(line)
+
+    def lines(self, job_id: str, format: LineFormat = "spotter") -> Iterator[dict[str, Any]]:
+        """As `results`, each as JSON in the form of another system."""
+        query = {} if format == "spotter" else {"format": format}
+        with self._connection.stream("GET", _path("jobs", job_id, "results"), params=query) as response:
+            for line in lines(response):
+                yield json.loads(line)
+
+    def formatted(self, job_id: str, format: Format, wait_s: float = 0) -> Any:  # noqa: ANN401 - JSON values
+        """The results of an ended job of up to 100 pictures as another system writes them.
+
+        Returns:
+            What JSON says; a form that is text as str, an archive as bytes.
 
         Raises:
-            SpotterApiError: there is no such job.
-            SpotterUnreachable: the service cannot be reached.
+            SpotterApiError: `job_not_finished` (`wait_s`, 0..60, waits for that), `no_results`.
         """
-        for line in self._send("GET", _path("jobs", job_id, "results")).iter_lines():
-            yield Picture.from_json(json.loads(line))
+        query: dict[str, str | int] = {"format": format}
+        if wait_s:
+            query["wait"] = _whole_seconds(wait_s)
+        response = self._connection.send("GET", _path("jobs", job_id), wait_s, params=query)
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        if kind == "application/json":
+            return response.json()
+        return response.content if kind == "application/zip" else response.text
+
+    def export(self, job_id: str, format: ExportFormat, to: str | Path) -> Path:
+        """Bring an ended job as one data set into a file, of whatever size.
+
+        Args:
+            to: the file, or a folder, in which it gets the name that the service gives it.
+
+        Returns:
+            The file. It is there whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = Path(to)
+        with self._connection.stream("GET", _path("jobs", job_id, "export"), params={"format": format}) as response:
+            if path.is_dir():
+                path /= _file_name(response) or f"{job_id}.{format}"
+            part = path.with_name(f"{path.name}.part")
+            try:
+                with part.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
 
     def picture(self, job_id: str, index: int = 0, draw: bool = True, media_type: str = "image/jpeg") -> bytes:
         """The picture with its boxes drawn (the job needs the option `draw`), or with `draw=False` the stored upload.
 
         Raises:
             SpotterApiError: no such picture (`picture_not_found`), or its bytes are not kept (`picture_not_stored`).
-            SpotterUnreachable: the service cannot be reached.
         """
         query = {"draw": "true"} if draw else {}
         headers = {"Accept": f"{media_type}, */*;q=0.1"} if draw else {}
         path = _path("jobs", job_id, "pictures", str(index))
-        return self._send("GET", path, params=query, headers=headers).content
+        return self._connection.send("GET", path, params=query, headers=headers).content
 
     def models(self) -> list[dict[str, Any]]:
-        """What the service offers, one dict a model, as `GET /models` shows it.
-
-        Raises:
-            SpotterApiError, SpotterUnreachable: the service refuses or cannot be reached.
-        """
-        listed: list[dict[str, Any]] = self._send("GET", "/models").json()["models"]
+        """What the service offers, one dict a model, as `GET /models` shows it."""
+        listed: list[dict[str, Any]] = self._connection.send("GET", "/models").json()["models"]
         return listed
 
-    def _send(self, method: str, path: str, wait_s: float = 0, **arguments: Any) -> httpx.Response:  # noqa: ANN401
-        timeout = httpx.Timeout(self._timeout_s, read=self._timeout_s + wait_s)
-        try:
-            response = self._http.request(method, path, timeout=timeout, **arguments)
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise SpotterUnreachable(f"Spotter does not answer at {self.base_url}: {why}.") from error
-        if not response.is_success:
-            raise _problem(response)
-        return response
 
-
-def _problem(response: httpx.Response) -> SpotterApiError:
-    """RFC 9457 body -> error; a body of another kind (a proxy's page) gives `http_<status>`."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        body = {}
-    retry_after = response.headers.get("Retry-After", "")
-    return SpotterApiError(
-        body.get("code", f"http_{response.status_code}"),
-        body.get("title", response.reason_phrase),
-        body.get("detail", ""),
-        response.status_code,
-        body.get("request_id"),
-        errors=tuple((one.get("field", ""), one.get("reason", "")) for one in body.get("errors") or ()),
-        retry_after_s=float(retry_after) if retry_after.isdecimal() else body.get("retry_after"),
-    )
-
-
-def _as_source(picture: Source) -> dict[str, str]:
-    if isinstance(picture, str) and is_address(picture):
-        return {"s3" if picture.lower().startswith("s3:") else "url": picture}
-    return {"base64": base64.b64encode(_named_bytes(picture)[1]).decode()}
-
-
-def is_address(picture: Source) -> bool:
-    """Whether the service fetches the picture itself, so that it need not be read here."""
-    return isinstance(picture, str) and picture.lower().startswith(("http://", "https://", "s3://"))
-
-
-def _named_bytes(picture: Source) -> tuple[str, bytes]:
-    if isinstance(picture, bytes):
-        return "picture", picture
-    path = Path(picture)
-    return path.name, path.read_bytes()
+def _file_name(response: httpx.Response) -> str:
+    """The name in `Content-Disposition`, without any folder; '' where there is none."""
+    header = Message()
+    header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    return Path(header.get_filename() or "").name
 
 
 def _whole_seconds(wait_s: float) -> int:

@@ -67,7 +67,7 @@ def _detect(
 
 
 def _post(service: Spotter, picture: Path, out: Path) -> tuple[list[Finding], list[Path]]:
-    findings = list(find(service, [str(picture)], DETECT_TIMEOUT_S, None, None, draw=True))
+    findings = list(find(service, [str(picture)], DETECT_TIMEOUT_S, draw=True))
     return findings, write_drawn(service, findings, out)
 
 

@@ -9,6 +9,9 @@ StackError               the local stack cannot start or cannot go on
 
 from __future__ import annotations
 
+AWAY = frozenset({429, 502, 503, 504})
+"""Statuses that pass: who waits for a job asks again."""
+
 
 class SpotterClientError(Exception):
     """The root of what the SDK raises. Its text is one sentence."""

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 
 from spotter.child import how_it_ended
-from spotter.client import is_address
 from spotter.errors import StackError
 from spotter.finding import drawn_path
 from spotter.job import Picture
+from spotter.sending import is_address
 
 COMMAND = (sys.executable, "-P", "-m", "worker.local")
 LAST_WORDS = 2000

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from spotter.child import Log
-from spotter.client import is_address
 from spotter.job import Picture
+from spotter.sending import is_address
 
 COLOURS = {"stack": "1", "valkey": "35", "api": "36", "worker": "32"}  # ANSI SGR; others are blue
 OTHER_COLOUR = "34"
