@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
 import pytest
 
+from api.connections import AT_ONCE, Patience
 from tests.api.conftest import Serve
 
 PATIENCE = {"header_timeout_s": 0.6, "body_timeout_s": 0.6, "answer_timeout_s": 0.6, "body_rate_bytes": 100_000}
@@ -181,3 +184,32 @@ def test_a_client_that_leaves_is_no_error(
         trickle(dial(), POST + b"Content-Length: 1000000\r\n\r\n", b"b")
     assert api.get("/healthz").status_code == 200
     assert [record.getMessage() for record in caplog.records] == []
+
+
+class Late:
+    """A connection whose deadline is over; notes the moment at which it was ended."""
+
+    def __init__(self, patience: Patience, ended: list[float]) -> None:
+        self.loop, self._patience, self._ended = asyncio.get_running_loop(), patience, ended
+
+    def end_if_late(self, now: float) -> bool:
+        self._ended.append(now)
+        self._patience.forget(self)  # type: ignore[arg-type]
+        return True
+
+
+def test_many_late_connections_are_ended_in_small_groups() -> None:
+    """Others are answered in between; and all of them are gone soon."""
+
+    async def end_all() -> list[float]:
+        patience, ended = Patience(1, 1, 1, 1, most=1000), list[float]()
+        for _ in range(200):
+            patience.watch(Late(patience, ended))  # type: ignore[arg-type]
+        async with asyncio.timeout(10):
+            while patience.held:
+                await asyncio.sleep(0.01)
+        return ended
+
+    groups = Counter(asyncio.run(end_all()))
+    assert groups.total() == 200
+    assert max(groups.values()) == AT_ONCE
