@@ -11,7 +11,7 @@ import base64
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from fastapi import Request
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from api.archives import MAGIC, Archive, Room
 from shared.errors import BadJson, BodyTooLarge, FieldError, InvalidRequest, UnsupportedMedia
-from shared.ids import owns_upload, upload_id
+from shared.ids import is_kept, owns_upload, upload_id
 from shared.schema import Base64Source, JobRequest, Options, StoredSource, UploadSource
 
 _OPTION_NAMES = frozenset(Options.model_fields)
@@ -38,13 +38,14 @@ SPOOL_BYTES = 1024 * 1024
 class Submission:
     """A checked request, its sources without bytes, and the bytes by upload name: here, or those that an archive holds.
 
-    Whoever has one with an archive closes that.
+    Whoever has one with an archive closes that. `kept`: the fields that name uploads which were sent before, by name.
     """
 
     request: JobRequest
     sources: tuple[StoredSource, ...]
     uploads: dict[str, bytes]
     archive: Archive | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,25 @@ async def read_submission(request: Request, allowed: Allowed) -> Submission:
     )
 
 
+async def read_picture(request: Request, allowed: Allowed) -> bytes:
+    """One picture: the raw body, or the only `file` of a form.
+
+    Raises BadJson, InvalidRequest, UnsupportedMedia, BodyTooLarge.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        pictures = await _from_form(request, replace(allowed, pictures=1))
+        if pictures.archive is not None:
+            pictures.archive.close()
+            raise _invalid("file", "one picture, and no archive")
+        return next(iter(pictures.uploads.values()))
+    if not kind.startswith("image/") and kind != "application/octet-stream":
+        raise UnsupportedMedia(f"{kind!r} is not read here: send a picture as image/*, or a form with one as `file`.")
+    uploads: dict[str, bytes] = {}
+    uploaded(await request.body(), None, allowed, uploads)
+    return next(iter(uploads.values()))
+
+
 def _from_json(body: bytes, allowed: Allowed) -> Submission:
     try:
         document = json.loads(body)
@@ -94,18 +114,21 @@ def _from_json(body: bytes, allowed: Allowed) -> Submission:
     parsed = JobRequest.model_validate(document)
     _check_count(len(parsed.sources), allowed.pictures)
     uploads: dict[str, bytes] = {}
+    kept: dict[str, str] = {}
     sources: list[StoredSource] = []
     for index, source in enumerate(parsed.sources):
         where = "image" if parsed.image is not None else f"images.{index}"
         if not isinstance(source, Base64Source):
-            if isinstance(source, UploadSource) and not owns_upload(allowed.owner, source.upload):
-                raise _invalid(f"{where}.upload", "no such upload")
+            if isinstance(source, UploadSource):
+                if not is_kept(source.upload) or not owns_upload(allowed.owner, source.upload):
+                    raise _invalid(f"{where}.upload", "no such upload")
+                kept[source.upload] = f"{where}.upload"
             sources.append(source)
             continue
         name = upload_id(allowed.owner)
         uploads[name] = _decode(source.base64, f"{where}.base64", allowed.image_bytes)
         sources.append(UploadSource(upload=name, id=source.id))
-    return Submission(parsed, tuple(sources), uploads)
+    return Submission(parsed, tuple(sources), uploads, kept=kept)
 
 
 def _decode(text: str, field: str, most: int) -> bytes:

@@ -5,7 +5,7 @@ routes of jobs and the adapters of other systems' interfaces read the one and wr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from api.bodies import Allowed, Submission
@@ -20,8 +20,9 @@ from shared.ids import job_id
 from shared.recall import Recalled, noted, recall
 from shared.schema import JobSpec, StoredSource
 from shared.settings import Settings
-from shared.steps import Accepted, Idempotent, accept
+from shared.steps import Accepted, Idempotent, accept, blob_ttl_s
 from shared.store import Call
+from shared.uploads import hold
 from shared.views import Snapshot
 
 UNPACKED = 2
@@ -71,8 +72,8 @@ async def prepare(
         chosen: an id that the client chose for the job.
         fresh: no earlier result may answer it.
 
-    Raises UnknownModel, InvalidRequest (a webhook that cannot be, a manifest with wrong lines), StoreUnavailable, and
-    what `load` says.
+    Raises UnknownModel, InvalidRequest (a webhook that cannot be, a manifest with wrong lines, an upload that is not
+    kept), StoreUnavailable, and what `load` says.
     """
     if submission.request.manifest is not None:
         listed = await state.manifests.read(submission.request.manifest, state.settings.max_pictures)
@@ -81,11 +82,13 @@ async def prepare(
     try:
         spec = await _spec(state, caller, submission, chosen or job_id())
         observe.job_id.set(spec.id)
+        if submission.kept:
+            await _hold(state, spec, submission.kept)
         sources: Sequence[StoredSource] = submission.sources
         recalled = None
         if state.settings.cache and not fresh:
             sources, recalled = await _earlier(state, spec, submission)
-        inline = await _store_large(state, submission.uploads)
+        inline = await store_large(state, submission.uploads)
         if archive is not None:
             await load(state, archive)
     finally:
@@ -187,7 +190,16 @@ def check_endpoint(url: str, settings: Settings, field: str) -> None:
         raise InvalidRequest(f"Correct {field}: {reason}.", errors=(FieldError(field, reason),))
 
 
-async def _store_large(state: State, uploads: dict[str, bytes]) -> dict[str, bytes]:
+async def _hold(state: State, spec: JobSpec, fields: Mapping[str, str]) -> None:
+    """Uploads that were sent before live as long as this job may need them."""
+    missing = await state.store.run(hold(spec.owner, list(fields), blob_ttl_s(spec)))
+    if missing:
+        reason = "no such upload, or it is no longer kept"
+        wrong = tuple(FieldError(fields[name], reason) for name in missing)
+        raise InvalidRequest(f"Correct {wrong[0].field}: {reason}.", errors=wrong)
+
+
+async def store_large(state: State, uploads: dict[str, bytes]) -> dict[str, bytes]:
     """Put what is too large for the store into S3, where there is one; the rest goes with the accept."""
     if state.large_blobs is None:
         return uploads

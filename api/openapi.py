@@ -36,7 +36,7 @@ _FORM: dict[str, Any] = {
         "others": {"type": "string", "enum": ["skip"], "description": "leave out files of a zip that are no pictures"},
     },
 }
-_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 
 SUBMIT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -51,8 +51,8 @@ SUBMIT_BODY: dict[str, Any] = {
                 },
             },
             "multipart/form-data": {"schema": _FORM},
-            "image/*": {"schema": _BINARY},
-            "application/zip": {"schema": _BINARY},
+            "image/*": {"schema": BINARY},
+            "application/zip": {"schema": BINARY},
         },
     },
     "parameters": [
@@ -112,7 +112,7 @@ LOOK_ANSWERS: dict[int | str, dict[str, Any]] = {
             "text/plain": {"schema": {"type": "string"}},
             "text/csv": {"schema": {"type": "string"}},
             "application/xml": {"schema": {"type": "string"}},
-            "application/zip": {"schema": _BINARY},
+            "application/zip": {"schema": BINARY},
         },
     },
     304: {"description": "nothing has changed since the answer with this ETag"},
@@ -123,7 +123,7 @@ EXPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
         "content": {
             "application/json": {"schema": {"anyOf": [{"type": "object"}, {"type": "array"}]}},
             "text/csv": {"schema": {"type": "string"}},
-            "application/zip": {"schema": _BINARY},
+            "application/zip": {"schema": BINARY},
         },
     },
     304: LOOK_ANSWERS[304],

@@ -25,9 +25,19 @@ def upload_id(owner: str) -> str:
     return f"upl_{ulid()}{_tag(owner)}"
 
 
+def kept_upload_id(owner: str) -> str:
+    """The same for an upload that is kept for several jobs: `upk_...`."""
+    return f"upk_{ulid()}{_tag(owner)}"
+
+
 def owns_upload(owner: str, name: str) -> bool:
-    """Whether `upload_id(owner)` may have made this name."""
+    """Whether `upload_id(owner)` or `kept_upload_id(owner)` may have made this name."""
     return name.endswith(_tag(owner))
+
+
+def is_kept(name: str) -> bool:
+    """Whether it is an upload that its owner keeps, and not one that came with a job."""
+    return name.startswith("upk_")
 
 
 def _tag(owner: str) -> str:

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     owner_burst: int = Field(200, ge=1, le=1_000_000, description="jobs that one owner may send at once")
     owner_open_jobs: int = Field(20_000, ge=0, description="jobs of one owner that have not ended; 0: any number")
     owner_waiting: int = Field(50_000, ge=0, description="waiting pictures of one owner; 0: any number")
+    owner_upload_bytes: int = Field(
+        256 * Megabyte, ge=0, description="uploads that one owner keeps for several jobs; 0: any"
+    )
     header_timeout_s: float = Field(10.0, gt=0, le=300, description="for a request's header to arrive")
     body_timeout_s: float = Field(10.0, gt=0, le=300, description="for its body, and 1 s more for each body_rate_bytes")
     body_rate_bytes: int = Field(16_384, ge=1, description="bytes a second that a body must come at, on average")

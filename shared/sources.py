@@ -41,7 +41,7 @@ class Base64Source(Strict):
 class UploadSource(Strict):
     """A picture whose bytes are stored already."""
 
-    upload: Annotated[str, StringConstraints(pattern=r"^upl_[0-9A-Za-z]{20,40}$")]
+    upload: Annotated[str, StringConstraints(pattern=r"^up[lk]_[0-9A-Za-z]{20,40}$")]
     id: ClientId | None = None
 
 

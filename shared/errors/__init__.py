@@ -17,6 +17,7 @@
     |  |- PictureNotStored        404 picture_not_stored
     |  |- DeadLetterNotFound      404 dead_letter_not_found
     |  |- DeliveryNotFound        404 delivery_not_found
+    |  |- UploadNotFound          404 upload_not_found
     |  |- RouteNotFound           404 route_not_found
     |  |- MethodNotAllowed        405 method_not_allowed
     |  |- NotAcceptable           406 not_acceptable
@@ -33,6 +34,7 @@
     |  |- RateLimited             429 rate_limited
     |  |- WebhookCallsLimited     429 webhook_calls_limited
     |  |- QuotaExceeded           429 quota_exceeded
+    |  |- UploadQuotaExceeded     429 upload_quota_exceeded
     |  |- TooManyListeners        429 too_many_listeners
     |  |- ServiceBusy             503 service_busy
     |  |- QueueFull               503 queue_full
@@ -82,6 +84,7 @@ from shared.errors.overload import (
     StoreFull,
     StoreUnavailable,
     TooManyListeners,
+    UploadQuotaExceeded,
     WaitOver,
     WebhookCallsLimited,
 )
@@ -121,6 +124,7 @@ from shared.errors.requests import (
     Unauthorized,
     UnknownModel,
     UnsupportedMedia,
+    UploadNotFound,
 )
 from shared.errors.startup import StartupError
 
@@ -176,6 +180,8 @@ __all__ = [
     "UnknownModel",
     "UnsupportedMedia",
     "UploadGone",
+    "UploadNotFound",
+    "UploadQuotaExceeded",
     "UploadsGone",
     "WaitOver",
     "WebhookCallsLimited",

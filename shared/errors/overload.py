@@ -29,6 +29,12 @@ class QuotaExceeded(Overloaded):
     code, title, http_status = "quota_exceeded", "Enough of your jobs are open", 429
 
 
+class UploadQuotaExceeded(Overloaded):
+    """The owner keeps as many bytes of uploads as agreed."""
+
+    code, title, http_status = "upload_quota_exceeded", "Enough of your uploads are kept", 429
+
+
 class TooManyListeners(Overloaded):
     """The owner has as many streams of events and long-polls open as agreed."""
 

@@ -71,6 +71,12 @@ class JobNotFound(BadRequest):
     code, title, http_status = "job_not_found", "No such job", 404
 
 
+class UploadNotFound(BadRequest):
+    """No upload of this id is kept: it never was, it is somebody else's, or its time is over."""
+
+    code, title, http_status = "upload_not_found", "No such upload", 404
+
+
 class PictureNotFound(BadRequest):
     """The job has no picture of this index."""
 

@@ -25,7 +25,9 @@ for k = 0, total - 1 do
   local text = redis.call('HGET', key, 'p' .. k)
   if string.sub(text, 1, 10) == '{"upload":' then
     local source = cjson.decode(text)
-    if redis.call('DEL', blob_key(source.upload)) == 0 then elsewhere[#elsewhere + 1] = source.upload end
+    if not is_kept(source.upload) and redis.call('DEL', blob_key(source.upload)) == 0 then
+      elsewhere[#elsewhere + 1] = source.upload
+    end
     if source.digest then drop_note(k, source.digest) end
   end
   if draws and redis.call('DEL', drawn_key(id, k)) == 0 then elsewhere[#elsewhere + 1] = 'drawn_' .. id .. '_' .. k end

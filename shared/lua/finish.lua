@@ -11,7 +11,9 @@ redis.call('HSET', key, 'by', ARGV[7])
 if ARGV[6] == 'ok' then
   local of = redis.call('HMGET', key, 'p' .. index, 's' .. index)
   local source = cjson.decode(of[1])
-  if source.upload and not of[2] then redis.call('EXPIRE', blob_key(source.upload), tonumber(ARGV[8]), 'LT') end
+  if source.upload and not of[2] and not is_kept(source.upload) then
+    redis.call('EXPIRE', blob_key(source.upload), tonumber(ARGV[8]), 'LT')
+  end
   if source.digest then
     local by, of = cjson.decode(ARGV[7]), redis.call('HMGET', key, 'owner', 'retain')
     redis.call('SET', note_key(of[1] or DEFAULT_OWNER, by.name .. '@' .. by.version, source.digest), member, 'EX', of[2])

@@ -50,6 +50,8 @@ OF_THE_CALLERS_WEBHOOKS = {
     ("POST", "/webhooks/secret/rotate"),
 }
 """Routes of an owner's webhooks; tests/api/test_webhooks.py shows that they see no other's."""
+OF_THE_CALLERS_UPLOADS = {("POST", "/uploads"), ("GET", "/uploads/{upload}"), ("DELETE", "/uploads/{upload}")}
+"""Routes of uploads that an owner keeps; tests/api/test_uploads.py shows that nobody reaches another's."""
 OF_THE_ADMIN = {("GET", "/admin/dead"), ("POST", "/admin/dead/{job}/{index}/replay")}
 """Routes that see every owner's jobs; tests below."""
 OF_THE_SERVICE = {
@@ -95,7 +97,9 @@ def mine(store: JobStore) -> dict[str, str]:
 
 
 def test_every_route_has_a_row_here() -> None:
-    assert set(ROUTES) == {*OF_A_JOB, *OF_THE_CALLER, *OF_THE_CALLERS_WEBHOOKS, *OF_THE_ADMIN, *OF_THE_SERVICE}
+    assert set(ROUTES) == {
+        *OF_A_JOB, *OF_THE_CALLER, *OF_THE_CALLERS_UPLOADS, *OF_THE_CALLERS_WEBHOOKS, *OF_THE_ADMIN, *OF_THE_SERVICE,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(ROUTES))
@@ -143,11 +147,16 @@ def test_lists_hold_the_callers_own_jobs(api: httpx.Client, theirs: dict[str, st
 
 
 def test_anothers_upload_cannot_be_named(api: httpx.Client, theirs: dict[str, str], mine: dict[str, str]) -> None:
-    upload = upload_id("theirs")
-    job = {"image": {"upload": upload}}
+    kept = api.post("/uploads", content=b"bytes", headers={**theirs, "content-type": "image/jpeg"}).json()["id"]
+    job = {"image": {"upload": kept}}
     answer = api.post("/jobs", json=job, headers=mine)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "image.upload")
     assert api.post("/jobs", json=job, headers=theirs).status_code == 202
+
+
+def test_an_upload_that_came_with_a_job_cannot_be_named(api: httpx.Client, theirs: dict[str, str]) -> None:
+    answer = api.post("/jobs", json={"image": {"upload": upload_id("theirs")}}, headers=theirs)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "image.upload")
 
 
 def test_jobs_without_a_key_belong_to_one_owner(serve: Serve, store: JobStore) -> None:
