@@ -23,10 +23,10 @@ from spotter.address import free_port
 from spotter.valkey import binary
 from tests.roles import as_role
 
-# `--hypothesis-profile=long`: random walks that go on for ten minutes, for tests/shared/test_state_machine.py.
+# `--hypothesis-profile=long`: random walks that go on for about ten minutes, for tests/shared/test_state_machine.py.
 settings.register_profile(
     "long",
-    max_examples=3500,
+    max_examples=2000,
     stateful_step_count=100,
     deadline=None,
     print_blob=True,

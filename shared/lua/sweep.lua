@@ -38,7 +38,8 @@ for _, id in ipairs(late) do
   end
 end
 
-local forgotten = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', NOW, 'LIMIT', 0, most)
+-- A record is there, and may be tried again, to the end of the millisecond.
+local forgotten = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', NOW - 1, 'LIMIT', 0, most)
 for _, member in ipairs(forgotten) do
   local owner, id = string.match(member, '^([^/]+)/(.+)$')
   redis.call('ZREM', EXPIRY, member)

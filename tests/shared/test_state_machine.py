@@ -18,12 +18,12 @@ from collections.abc import Iterator
 import pytest
 import redis
 from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from shared.connection import connect
 from tests.roles import as_role
 from tests.shared.machine.clients import Clients
-from tests.shared.machine.ground import DAY_MS, Place
+from tests.shared.machine.ground import DAY_MS, PICK, Place
 from tests.shared.machine.listeners import Listeners
 from tests.shared.machine.recount import nothing_left
 from tests.shared.machine.reference_jobs import MAX_ATTEMPTS
@@ -42,6 +42,16 @@ SHORT = settings(
 
 class Walk(Clients, Workers, Webhooks, Listeners):
     """Everything that can happen, and in the end what must come of it."""
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK)
+    def look_around(self, pick: int) -> None:
+        """A job and what is beside it, in every form in which clients see it."""
+        job = self.job(pick)
+        self.look_at_job(job)
+        self.look_at_deliveries(job)
+        self.listen_from_the_start(job)
+        self.look_at_lists(job.owner)
 
     def teardown(self) -> None:
         """Whatever happened, those who go on reach the end of every job and webhook, and in time nothing is left."""

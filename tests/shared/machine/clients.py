@@ -112,7 +112,7 @@ class Clients(Ground):
 
     def forget(self, id: str) -> None:
         """What was heard of an earlier job of this id says nothing of the next one."""
-        self.deleted.discard(id)
+        self.deleted.pop(id, None)
         self.heard = {name: heard for name, heard in self.heard.items() if name[0] != id}
 
     @rule(
@@ -208,7 +208,7 @@ class Clients(Ground):
         self.tell()
         self.outbox.drop(job.id)
         self.forget(job.id)
-        self.deleted.add(job.id)
+        self.deleted[job.id] = job
 
     @precondition(lambda self: self.jobs.dead)
     @rule(pick=PICK)
@@ -231,11 +231,8 @@ class Clients(Ground):
         del self.jobs.dead[id, index]
         self.jobs.keep_upload(picture.upload, self.now, blob_ttl_s(new) * 1000)
 
-    @precondition(lambda self: self.jobs.jobs)
-    @rule(pick=PICK)
-    def look_at_job(self, pick: int) -> None:
+    def look_at_job(self, job: Job) -> None:
         """The job as its client sees it."""
-        job = self.job(pick)
         (found,) = self.api.run(view([job.id], inline_results=100, owner=job.owner))
         assert (found is None) == (not job.kept(self.now)), "an accepted job disappeared"
         if found is None:
@@ -244,16 +241,13 @@ class Clients(Ground):
         states = {"waits": "queued", "held": "running", "ok": "succeeded", "bad": "failed", "gone": job.status}
         assert [one.status for one in found.view.results or ()] == [states[one.state] for one in job.pictures]
 
-    @rule(owner=OWNERS)
     def look_at_lists(self, owner: str) -> None:
         """An owner's jobs and the dead pictures of all, newest first; what waits and what is open, by model."""
         listed = [id for id, _ in self.api.run(page(before=None, count=100, owner=owner))]
         known = [job for job in self.jobs.jobs.values() if job.owner == owner]
-        certain = {job.id for job in known if job.ended_ms is None or self.now < job.ended_ms + job.retain_ms}
-        assert certain <= set(listed), "a job is in no list"
-        assert [id for id in listed if id in certain] == [
-            job.id for job in sorted(known, key=lambda job: (job.created_ms, job.id), reverse=True) if job.id in certain
-        ]
+        kept = [job for job in sorted(known, key=lambda job: (job.created_ms, job.id)) if job.kept(self.now)]
+        ids = {job.id for job in kept}
+        assert [id for id in listed if id in ids] == [job.id for job in reversed(kept)], "a job is in no list"
         behind, counters = self.api.run(backlog()), self.api.run(stats())
         for model in ("m", "n"):
             waiting, open_now = self.jobs.waiting(model=model), self.jobs.open_jobs(model=model)
@@ -261,5 +255,5 @@ class Clients(Ground):
             assert (behind[model].jobs if model in behind else 0) == sum(job.waiting > 0 for job in open_now)
             assert open_jobs(counters).get(model, 0) == len(open_now)
         dead = [(letter.job, letter.index) for _, letter in self.api.run(dead_letters(before=None, count=100))]
-        kept = [one for one in self.jobs.dead if self.jobs.kept(one[0], self.now)]
-        assert dead == sorted(kept, key=lambda one: (self.jobs.dead[one], f"{one[0]}/{one[1]}"), reverse=True)
+        died = [one for one in self.jobs.dead if self.jobs.kept(one[0], self.now)]
+        assert dead == sorted(died, key=lambda one: (self.jobs.dead[one], f"{one[0]}/{one[1]}"), reverse=True)

@@ -62,7 +62,7 @@ class Ground(RuleBasedStateMachine):
         self.calls: Counter[str] = Counter()
         self.heard: dict[tuple[str, int], list[Event]] = {}
         self.final: dict[tuple[Job, int], dict[str, str]] = {}
-        self.deleted: set[str] = set()
+        self.deleted: dict[str, Job] = {}
         self.names = self.checked = 0
 
     @property

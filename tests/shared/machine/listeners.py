@@ -29,11 +29,9 @@ class Listeners(Ground):
         heard = self.heard.setdefault((job.id, who), [])
         self.hear(job, heard, most)
 
-    @precondition(lambda self: self.jobs.jobs)
-    @rule(pick=PICK)
-    def listen_from_the_start(self, pick: int) -> None:
+    def listen_from_the_start(self, job: Job) -> None:
         """A listener that comes anew hears of each result once, and of the end if it has come."""
-        job, heard = self.job(pick), list[Event]()
+        heard: list[Event] = []
         while self.hear(job, heard, 100):
             pass
         if job.kept(self.now):

@@ -6,6 +6,7 @@ which law is broken. Looks past the scripts, at the keys themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 from shared.outbox import KEPT_S
@@ -77,9 +78,8 @@ def _indexes(held: Content, jobs: Reference, now_ms: int) -> None:
     for job in jobs.jobs.values():
         if jobs.kept(job.id, now_ms):
             ends = None if job.ended_ms is None else job.ended_ms + job.retain_ms
-            if ends is None or now_ms < ends:
-                assert held.zset(f"jobs:{job.owner}").get(job.id) == job.created_ms, "a job is in no list"
-                assert held.zset("expiry").get(f"{job.owner}/{job.id}") == ends, "a list forgets a job at another time"
+            assert held.zset(f"jobs:{job.owner}").get(job.id) == job.created_ms, "a job is in no list"
+            assert held.zset("expiry").get(f"{job.owner}/{job.id}") == ends, "a list forgets a job at another time"
     dead = {f"{id}/{index}": at for (id, index), at in jobs.dead.items() if jobs.kept(id, now_ms)}
     assert dead.items() <= held.zset("dead").items(), "poison that is not listed"
 
@@ -161,14 +161,21 @@ def _webhooks(held: Content, outbox: Outbox, now_ms: int) -> None:
             assert looked_at[endpoint] <= now_ms, "a webhook is due at an endpoint that nobody looks at yet"
 
 
-def nothing_names(held: Content, gone: set[str]) -> None:
+def nothing_names(held: Content, gone: Mapping[str, Job]) -> None:
     """No key, and nothing that a key holds, names one of these jobs.
 
-    But an idempotency key of an earlier job of that id lives for its day, as those of all jobs do.
+    What an earlier job of such an id left at the end of its retention is no matter of the delete: idempotency keys
+    live for a day; entries in lists of another owner, or of pictures that only the earlier job had, go with a sweep.
     """
-    for key in sorted(held.keys() - {f"idem:{name}" for name in held.named("idem")}):
+    for id, job in gone.items():
+        listed = held.zset(f"jobs:{job.owner}").keys() | held.zset("expiry").keys() | held.zset("dead").keys()
+        own = {id, f"{job.owner}/{id}", *(f"{id}/{index}" for index in range(len(job.pictures)))}
+        assert not own & listed, "a list names a job that was deleted"
+    keys = held.keys()
+    beside = {"expiry", "dead"} | {key for key in keys if key.startswith(("idem:", "jobs:", "blob:"))}
+    for key in sorted(keys - beside):
         text = f"{key} {held.hash(key)} {held.zset(key)} {held.lists.get(key)} {held.strings.get(key)}"
-        assert not [job for job in gone if job in text], f"{key} names a job that was deleted"
+        assert not [id for id in gone if id in text], f"{key} names a job that was deleted"
 
 
 def nothing_left(held: Content) -> None:

@@ -13,6 +13,7 @@ from shared.errors import DeliveryNotFound, JobNotFound, WebhookCallsLimited
 from shared.outbox import State, due_hooks, settle_hook
 from tests.shared.machine.ground import OWNERS, PICK, Ground
 from tests.shared.machine.reference_hooks import AGAIN_MS
+from tests.shared.machine.reference_records import Job
 
 HOOK_LEASE_S = 30
 LOG = '{"at": "2096-10-02T07:06:40Z", "status": 200, "latency_ms": 1.0, "error": null}'
@@ -90,11 +91,8 @@ class Webhooks(Ground):
         found = self.api.run(recover(owner, since, self.now, most))
         assert (found.sent, found.lost) == (sent, lost)
 
-    @precondition(lambda self: self.jobs.jobs)
-    @rule(pick=PICK)
-    def look_at_deliveries(self, pick: int) -> None:
+    def look_at_deliveries(self, job: Job) -> None:
         """All of a job, and no others."""
-        job = self.job(pick)
         if not job.kept(self.now):
             with pytest.raises(JobNotFound):
                 self.api.run(deliveries_of(job.id, job.owner))

@@ -41,7 +41,7 @@ class Workers(Ground):
             assert one.wary == (self.now <= self.jobs.wary_ms)
             stored = self.jobs.stored(job.pictures[one.index].upload, self.now)
             assert one.data == (b"bytes" if stored else None), "a picture came without its bytes, or the reverse"
-        self.claims = (self.claims + [(one, job) for one in found])[-60:]
+        self.claims = (self.claims + [(one, job) for one in found])[-24:]
 
     @precondition(lambda self: any(self.broker.values()))
     @rule(pick=PICK, most=st.integers(1, 8), lost=st.integers(0, 9))
@@ -77,6 +77,7 @@ class Workers(Ground):
                 del threads[gone]  # the whole set lives as long as the last one waits
             threads[thread] = self.now + 250
 
+    @precondition(lambda self: any(self.jobs.tokens.woken))
     @rule(model=MODELS, most=st.integers(1, 8))
     def wake(self, model: str, most: int) -> None:
         """A thread that was woken claims, as if it were a token."""
@@ -128,7 +129,7 @@ class Workers(Ground):
         assert given == self.jobs.hand_back([(job, one.index, one.fence) for one, job in some], self.now)
 
     @precondition(lambda self: self.claims)
-    @rule(pick=PICK, count=st.integers(1, 60))
+    @rule(pick=PICK, count=st.integers(1, 24))
     def beat(self, pick: int, count: int) -> None:
         some = self.claims[pick % len(self.claims) :][:count]
         lost = self.worker.run(beat([one for one, _ in some], LEASE_S))
@@ -147,6 +148,13 @@ class Workers(Ground):
     def time_passes(self, ms: int) -> None:
         if self.now + ms < START_MS + 20 * DAY_MS:
             self.clock.advance(ms)
+
+    @rule(most=st.sampled_from([1, 1000]), times=st.sampled_from([1, 1, 5, 9]))
+    def sweepers_work(self, most: int, times: int) -> None:
+        """Time passes, and somebody sweeps now and then, as it is while the store is in reach."""
+        for _ in range(times):
+            self.clock.advance(int(PATIENCE_S * 500))
+            self.sweep(most)
 
     @rule(most=st.sampled_from([1, 2, 1000]))
     def sweep(self, most: int) -> None:
