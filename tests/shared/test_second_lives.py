@@ -15,8 +15,9 @@ from shared.events import START, news
 from shared.lifecycle import delete, retry
 from shared.outbox import DueDelivery, State, due_hooks, hooks_due, settle_hook
 from shared.schema import JobSpec, PictureResult, UploadSource, Webhook
-from shared.steps import accept, cancel, claim, crashed, finish
+from shared.steps import accept, cancel, claim, crashed, finish, sweep
 from shared.store import PREFIX, JobStore
+from shared.views import page
 from tests.shared.machine.own_clock import Clock, ClockedStore, Trace
 from tests.shared.store_samples import BY, accepting, bad, good, lose_deliveries, seen, spec, take
 
@@ -175,3 +176,13 @@ def test_claims_of_two_jobs_of_one_id_never_have_one_fence(client: redis.Redis) 
     assert store.run(finish(old, good(), BY)) is None
     assert seen(store, "job_mine").view.status == "running"
     assert store.run(finish(new, good(), BY)) == "succeeded"
+
+
+def test_a_job_that_is_tried_again_in_the_last_moment_of_its_retention_stays_in_its_list(client: redis.Redis) -> None:
+    clock = Clock(client)
+    store = ClockedStore(client, clock, Trace())
+    job = canceled(store, spec(id="job_mine", retain_s=10))
+    clock.advance(10_000)
+    store.run(sweep(most=10, max_attempts=3))
+    store.run(retry(job, queue_limit=10))
+    assert [id for id, _ in store.run(page(before=None, count=10))] == [job.id]
