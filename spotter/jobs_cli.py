@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from spotter.job import Job
 jobs = typer.Typer(no_args_is_help=True, help="Jobs of a running service.")
 
 FAILED = 1
-HEADINGS = ("job", "status", "model", "pictures", "failed", "created")
+HEADINGS = ("job", "status", "model", "pictures", "created (UTC)")
 
 Url = Annotated[str, typer.Option(envvar="SPOTTER_URL", help="Where the service is.")]
 HERE = "http://127.0.0.1:8000"
@@ -37,11 +38,8 @@ def list_(
     pairs = dict(_pair(one) for one in metadata or ())
     with Spotter(url) as service:
         found = list(service.jobs(limit, pairs, **filters))
-    cells = [
-        (one.id, one.status, one.model, str(one.counts.total), str(one.counts.failed), f"{one.created_at:%F %T}")
-        for one in found
-    ]
-    show.console().print(show.rows(HEADINGS, cells))
+    for line in _columns([HEADINGS, *map(_row, found)]):
+        typer.echo(line)
 
 
 @jobs.command("show")
@@ -116,6 +114,19 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"{text} is not KEY=VALUE", param_hint="--metadata")
     return name, value
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    counts = job.counts
+    pictures = str(counts.total) + (f", {counts.failed} failed" if counts.failed else "")
+    return job.id, job.status, job.model, pictures, f"{job.created_at:%m-%d %H:%M:%S}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines without frames, so that ids stay whole in a narrow window and in a pipe."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _say(job: Job) -> None:

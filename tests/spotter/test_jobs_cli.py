@@ -27,9 +27,9 @@ def run(api: httpx.Client, *arguments: str) -> Result:
 def test_a_job_is_sent_listed_and_shown(api: httpx.Client, service: Spotter) -> None:
     sent = run(api, "detect", URL, "--no-wait", "--id", "job_mine", "--priority", "high")
     assert (sent.exit_code, sent.stdout) == (0, "job_mine\n")
-    service.submit(URL, metadata={"camera": "7"})
-    listed = run(api, "jobs", "list", "--status", "queued")
-    assert "job_mine" in listed.stdout
+    other = service.submit(URL, metadata={"camera": "7"}).id
+    listed = run(api, "jobs", "list", "--status", "queued").stdout.splitlines()
+    assert [line.split()[:4] for line in listed[1:]] == [[job, "queued", "m", "1"] for job in (other, "job_mine")]
     assert "job_mine" not in run(api, "jobs", "list", "--metadata", "camera=7").stdout
     assert run(api, "jobs", "list", "--metadata", "camera").exit_code == 2
     assert json.loads(run(api, "jobs", "show", "job_mine").stdout)["id"] == "job_mine"

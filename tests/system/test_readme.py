@@ -24,7 +24,7 @@ pytestmark = [
 
 def examples() -> list[str]:
     text = (ROOT / "README.md").read_text()
-    return re.findall(r"^\$ (curl .*)$", text, re.MULTILINE)
+    return re.findall(r"^\$ (curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
 
 
 def curl(example: str, port: int, job: str, folder: Path) -> str:
