@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 import redis
 import redis.asyncio
 
 from shared.connection import store_errors
+from shared.scripts import scripts
 
 T = TypeVar("T")
 
@@ -34,31 +34,12 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
 
 
-def _scripts() -> dict[str, str]:
-    """The text of every script by name, each behind the common prelude.
-
-    A script's first line may be its flags, `#!lua flags=...` (Redis 7 and Valkey, "Script flags"). `no-writes`: answers
-    also where the server cannot write. `allow-oom`: goes on when memory is full, as everything must that sees accepted
-    jobs to their ends. With any such line the server refuses a script as a whole, before its first command; without
-    one it would break off at the first command that needs memory, and what came before would stay done.
-    """
-    folder = files("shared") / "lua"
-    texts = {path.name.removesuffix(".lua"): path.read_text() for path in folder.iterdir()}
-    prelude = texts.pop("prelude")
-    return {name: _flagged(prelude, text) for name, text in texts.items()}
-
-
-def _flagged(prelude: str, text: str) -> str:
-    flags, rest = text.split("\n", 1) if text.startswith("#!") else ("#!lua", text)
-    return f"{flags}\n{prelude}{rest}"
-
-
 class JobStore:
     """Runs calls with blocking I/O. Thread-safe."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in _scripts().items()}
+        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in scripts().items()}
 
     def run(self, call: Call[T]) -> T:
         """Raises StoreUnavailable, StoreFull, and what the call's own docstring names."""
@@ -78,7 +59,7 @@ class AsyncJobStore:
     """Runs calls with asyncio."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in _scripts().items()}
+        self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in scripts().items()}
 
     async def run(self, call: Call[T]) -> T:
         """Raises StoreUnavailable, StoreFull, and what the call's own docstring names."""

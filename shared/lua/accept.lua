@@ -1,3 +1,4 @@
+-- with: turns quotas tokens deliveries ends
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,

@@ -1,4 +1,5 @@
 #!lua flags=no-writes
+-- with: turns
 -- ARGV: prefix. Returns {{model, pictures waiting, jobs waiting, age of the oldest head in ms}, ...} for models with work.
 local out, pending = {}, redis.call('HGETALL', PENDING)
 for at = 1, #pending, 2 do

@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: ends
 -- ARGV: prefix, id, owner or ''. Returns '' (no such job of theirs), the final status it already had, or 'ended' (it is
 -- canceled now).
 local key = job_key(ARGV[2])

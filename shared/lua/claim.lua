@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: turns ends
 -- ARGV: prefix, model, most pictures, lease ms, 1 for the first claim of a token (it is on its way no more).
 -- Takes the next pictures of the first job of the owner whose turn it is: one; several while a bulk job has many left; a
 -- picture that came back from a dead worker always alone. Returns {} or {doc, queued, now, 1 while workers are wary (one died),

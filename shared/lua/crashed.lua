@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: ends
 -- ARGV: prefix, id, index, fence, most attempts, poison title, why.
 -- The process that decoded a picture ended over it. Returns 'again' (it waits once more), the job's status now (it was
 -- the last attempt), or '' when the fence is stale.

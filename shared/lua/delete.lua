@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: uploads deliveries ends
 -- ARGV: prefix, id, owner or '', 1 to leave the record for now. Nothing of the job is left: what runs of it is ended and will
 -- not be written, nobody is told of it any more, its idempotency key is free. With its record left it has ended, and its
 -- pictures are gone. Returns 0 (no such job of theirs), or the names of uploads and drawn pictures that it may have and

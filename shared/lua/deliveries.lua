@@ -1,4 +1,5 @@
 #!lua flags=no-writes
+-- with: deliveries
 -- ARGV: prefix, owner, state or '', ms of an event or '+inf', name or '', count, most looked at. An owner's deliveries,
 -- newest event first, from just after the named one; those of one millisecond come in reverse order of their names.
 -- Returns {last looked at or '', its ms, {{name, fields}, ...}}; '' when there is nothing further to look at.

@@ -1,4 +1,5 @@
 #!lua flags=no-writes
+-- with: deliveries
 -- ARGV: prefix, job id, owner. The fields of the job's deliveries, oldest first; '' when there is no such
 -- job of theirs.
 if not is_theirs(ARGV[3], job_key(ARGV[2])) then return '' end

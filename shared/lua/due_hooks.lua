@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: deliveries
 -- ARGV: prefix, most, lease ms, how long a delivery that is over is kept in s. Takes deliveries that are due, from each
 -- endpoint as many as may be in hand there; each comes back by itself when nobody settles it. What goes to an address that
 -- answered 410 is over without an attempt, unless somebody asked for it.

@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: uploads ends
 -- ARGV: prefix, id, index, fence, result JSON, 'ok' or 'bad', ModelVersion JSON, s that an upload lives on after 'ok'.
 -- Writes one picture's result, once. Returns the job's status now, or '' when the fence is stale.
 local id, index = ARGV[2], ARGV[3]

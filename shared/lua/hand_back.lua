@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: ends
 -- ARGV: prefix, then id, index, fence in threes. A worker that stops gives back what it has not begun: no attempt
 -- is counted. Returns how many were still its own.
 local n = 0

@@ -1,3 +1,4 @@
+-- with: uploads
 -- ARGV: prefix, owner, ttl s, then names. These uploads live at least so long. Returns those that are not kept.
 local owner, ends, missing = ARGV[2], NOW + tonumber(ARGV[3]) * 1000, {}
 for at = 4, #ARGV do

@@ -1,3 +1,4 @@
+-- with: quotas uploads
 -- ARGV: prefix, owner, name, bytes that it counts, ttl s, most bytes of the owner (0: any), the owner's rate and burst, the
 -- bytes unless they lie elsewhere. Returns {until when, ms}, or why not: {-2, ms until there is a call to be had}, {-1, bytes
 -- kept, ms until the first goes}.

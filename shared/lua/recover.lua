@@ -1,3 +1,4 @@
+-- with: quotas deliveries
 -- ARGV: prefix, owner, from ms, until ms, most looked at. Sends the owner's failed and disabled deliveries of events of
 -- that time again, oldest first. Returns {sent, lost, ms to go on from or 0}, lost: of jobs no longer kept; or {-1, ms} too soon.
 local owner, from, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])

@@ -1,3 +1,4 @@
+-- with: quotas deliveries
 -- ARGV: prefix, job id, owner, name, ms between two redeliveries of one delivery. Sends a delivery of the job again.
 -- Returns 0, or why not: {-1} no such job of theirs, {-2} no such delivery, {-3, ms} too soon after the last time.
 if not is_theirs(ARGV[3], job_key(ARGV[2])) then return { -1 } end

@@ -1,3 +1,4 @@
+-- with: turns quotas tokens
 -- ARGV: prefix, id, owner or '', most tokens, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       queue bound, age boost ms, deadline s, blob ttl s, 1 where uploads that are not in the store were found elsewhere.
 -- The failed, expired and canceled pictures of a job that has ended wait again; what succeeded stays. Deadline and retention

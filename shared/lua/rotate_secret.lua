@@ -1,3 +1,4 @@
+-- with: quotas
 -- ARGV: prefix, owner, ms that the old secret stays valid. The next webhook secret of an owner.
 -- Returns {rotations, until when the one before is valid in ms}, or {-1, ms until it may be asked for again}.
 local key = owner_key(ARGV[2])

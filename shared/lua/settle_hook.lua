@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: deliveries
 -- ARGV: prefix, name, round, log entry JSON, next try in ms or '' (over), state, how long one that is over is kept in s,
 --       entries of the log kept, 'ok' (taken), 'gone' (410), 'trouble' (gives no or slow answers) or 'no', how long a 410 counts in ms,
 --       attempts of the round before this one.

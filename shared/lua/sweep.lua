@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- with: ends
 -- ARGV: prefix, most entries a call, most attempts, poison title, why a worker's end failed the attempt, worker ttl ms,
 --       grace ms, patience ms: see below.
 -- Takes back what dead workers held, ends what is past its deadline, forgets what is past its retention.

@@ -1,3 +1,4 @@
+-- with: quotas deliveries
 -- ARGV: prefix, owner, name, event, url, endpoint, s that it is kept. A test of an endpoint waits for its one attempt.
 -- Returns 0, or ms until the owner may test again.
 local owner, key = ARGV[2], hook_key(ARGV[3])

@@ -19,7 +19,7 @@ from spotter.errors import StackError
 from tests.roles import as_role
 
 ROOT = Path(__file__).parent.parent.parent
-SCRIPTS = sorted((ROOT / "shared/lua").glob("*.lua"))
+SCRIPTS = sorted((ROOT / "shared/lua").rglob("*.lua"))
 TEXT = "\n".join(path.read_text() for path in SCRIPTS)
 FAMILIES = sorted(set(re.findall(r"\bP \.\. '([a-z_:]+)'", TEXT)))
 FOR_THE_API_ALONE = {"keys", "keys:used", "idem:", "kept:", "sizes:"}

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from shared.store import PREFIX, Call, JobStore, _scripts
+from shared.scripts import scripts
+from shared.store import PREFIX, Call, JobStore
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ class Trace:
 @cache
 def _scripts_under_own_clock() -> dict[str, str]:
     texts = {}
-    for name, script in _scripts().items():
+    for name, script in scripts().items():
         flags, text = script.split("\n", 1)
         assert flags.startswith("#!lua")
         texts[name] = f"{flags}\n{_OWN_CLOCK}{text}"
