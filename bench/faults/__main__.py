@@ -36,12 +36,12 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
     return document
 
 
-def keep(document: dict[str, Any]) -> None:
-    """Into out/faults, where a full run is not overwritten by a short one."""
+def keep(document: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Into out/faults, with the machine's facts when it began; a full run is not overwritten by a short one."""
     path = OUT / f"{document['scenario']}.json"
     if document["short"] and path.exists() and not json.loads(path.read_text())["document"]["short"]:
         path = path.with_suffix(".short.json")
-    path.write_text(json.dumps({"document": document, "machine": machine.facts()}, indent=1) + "\n")
+    path.write_text(json.dumps({"document": document, "machine": facts}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -60,8 +60,9 @@ def main() -> None:
     options = ["--seed", str(asked.seed), *(["--short"] if asked.short else [])]
     documents = []
     for name in names:
+        facts = machine.facts()  # before the run: it may be a long one, and the commit another when it ends
         documents.append(run(name, options))
-        keep(documents[-1])
+        keep(documents[-1], facts)
     found = {name: json.loads(path.read_text()) for name in SCENARIOS if (path := OUT / f"{name}.json").exists()}
     if not found:
         raise SystemExit("there are no results in out/faults yet")
