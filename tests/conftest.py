@@ -26,7 +26,7 @@ from tests.roles import as_role
 # `--hypothesis-profile=long`: random walks that go on for about ten minutes, for tests/shared/test_state_machine.py.
 settings.register_profile(
     "long",
-    max_examples=2000,
+    max_examples=1500,
     stateful_step_count=100,
     deadline=None,
     print_blob=True,

@@ -63,16 +63,16 @@ class Walk(Clients, Workers, Webhooks, Listeners):
             assert self.now < last_ms, "a job has no end"
             for model in ("m", "n"):
                 while self.jobs.waiting(model=model):
-                    self.take(model, 16, first=False)
+                    for at, held in enumerate(self.take(model, 16, first=False)):
+                        self.end(("fine", "keep", "crash", "bad")[at % 4], *held)
             self.clock.advance(int(PATIENCE_S * 1000))
             self.sweep(1000)
             self.the_store_holds_what_follows()
         self.clock.advance(DAY_MS)
         while self.outbox.pending():
             self.the_store_holds_what_follows()
-            self.take_webhooks(32)
-            while self.attempts:
-                self.settle_webhook(0, ("delivered", None, "no"))
+            for attempt in self.take_webhooks(32):
+                self.settle_webhook(*attempt, ("delivered", None, "no"))
         self.clock.advance(40 * DAY_MS)
         self.sweep(1000)
         self.the_store_holds_what_follows()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from shared.dead import dead_letter, dead_letters, take_off
 from shared.errors import (
@@ -39,7 +39,7 @@ HOOKS = st.sampled_from(
         Webhook(url="http://two.example:8080/", events=("job.failed", "job.expired")),
     ]
 )
-SIZES = st.sampled_from([1, 1, 1, 2, 3, 9, 20])
+SIZES = st.sampled_from([1, 1, 1, 2, 2, 3, 17])
 
 
 class Clients(Ground):
@@ -115,6 +115,13 @@ class Clients(Ground):
         self.deleted.pop(id, None)
         self.heard = {name: heard for name, heard in self.heard.items() if name[0] != id}
 
+    @initialize(jobs=st.lists(st.tuples(OWNERS, SIZES, HOOKS), min_size=1, max_size=3))
+    def first_ones(self, jobs: list[tuple[str, int, Webhook | None]]) -> None:
+        """No walk is without jobs."""
+        for owner, total, hook in jobs:
+            spec = self.new(f"job_{self.name()}", owner, "m", total, webhook=hook)
+            self.submit(spec, [Picture(f"upl_{self.name():0>20}", f"d{k % 3}") for k in range(total)])
+
     @rule(
         owner=OWNERS, model=MODELS, total=SIZES, hook=HOOKS, priority=st.sampled_from(["low", "normal", "high"]),
         deadline_s=st.sampled_from([5, 40, 600]), retain_s=st.sampled_from([10, 60, 3600]),
@@ -142,6 +149,7 @@ class Clients(Ground):
         pictures = [Picture(f"upl_{self.name():0>20}") for _ in range(total)]
         self.submit(spec, pictures, key=(key, str(total)) if key else None, chosen=str(total))
 
+    @precondition(lambda self: self.jobs.notes)
     @rule(owner=OWNERS, model=MODELS, total=st.integers(1, 3), hook=HOOKS)
     def recall(self, owner: str, model: str, total: int, hook: Webhook | None) -> None:
         """Pictures that were answered before: their results at once, where every one of them is still kept."""

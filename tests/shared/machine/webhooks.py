@@ -10,16 +10,17 @@ from hypothesis.stateful import precondition, rule
 
 from shared.deliveries import deliveries_of, recover, redeliver
 from shared.errors import DeliveryNotFound, JobNotFound, WebhookCallsLimited
-from shared.outbox import State, due_hooks, settle_hook
+from shared.outbox import DueDelivery, State, due_hooks, settle_hook
 from tests.shared.machine.ground import OWNERS, PICK, Ground
-from tests.shared.machine.reference_hooks import AGAIN_MS
+from tests.shared.machine.reference_hooks import AGAIN_MS, Delivery
 from tests.shared.machine.reference_records import Job
 
 HOOK_LEASE_S = 30
 LOG = '{"at": "2096-10-02T07:06:40Z", "status": 200, "latency_ms": 1.0, "error": null}'
 MOST_CALLS = 29
 """Of an owner in a walk: the bucket of 30 is a matter of tests/shared/test_deliveries.py."""
-OUTCOMES = st.sampled_from(
+Outcome = tuple[State, float | None, Any]
+OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
     [
         ("delivered", None, "no"),
         ("pending", 5.0, "no"),
@@ -31,10 +32,26 @@ OUTCOMES = st.sampled_from(
 
 
 class Webhooks(Ground):
-    """Part of the walk. An attempt's outcome may come at any time, also after its lease, and comes once."""
+    """Part of the walk. An attempt's outcome comes once at most, at any time."""
 
-    @rule(most=st.sampled_from([1, 3, 32]))
-    def take_webhooks(self, most: int) -> None:
+    @precondition(lambda self: self.outbox.pending())
+    @rule(most=st.sampled_from([1, 3, 32]), outcomes=st.lists(OUTCOMES | st.none(), min_size=1, max_size=3))
+    def deliver(self, most: int, outcomes: list[Outcome | None]) -> None:
+        """A worker takes what is due and settles it; None: it will come back with that, or never."""
+        for at, attempt in enumerate(self.take_webhooks(most)):
+            outcome = outcomes[at % len(outcomes)]
+            if outcome:
+                self.settle_webhook(*attempt, outcome)
+            else:
+                self.attempts = [*self.attempts, attempt][-12:]
+
+    @precondition(lambda self: self.attempts)
+    @rule(pick=PICK, outcome=OUTCOMES)
+    def attempt_comes_back(self, pick: int, outcome: Outcome) -> None:
+        """After its lease perhaps, or a redelivery, or the end of the job."""
+        self.settle_webhook(*self.attempts.pop(pick % len(self.attempts)), outcome)
+
+    def take_webhooks(self, most: int) -> list[tuple[DueDelivery, Delivery]]:
         looked_at = [endpoint for endpoint, due in self.content.zset("hooks").items() if due <= self.now]
         expected = self.outbox.take(looked_at, most, HOOK_LEASE_S * 1000, self.now)
         taken = self.worker.run(due_hooks(most, HOOK_LEASE_S))
@@ -43,13 +60,10 @@ class Webhooks(Ground):
             (one.name, one.job, one.event, one.url, one.at_ms, one.tries, one.era + one.round, one.owner)
             for one in expected
         ], "other deliveries than those that are due"
-        self.attempts = (self.attempts + list(zip(taken, expected, strict=True)))[-40:]
+        return list(zip(taken, expected, strict=True))
 
-    @precondition(lambda self: self.attempts)
-    @rule(pick=PICK, what=OUTCOMES)
-    def settle_webhook(self, pick: int, what: tuple[State, float | None, Any]) -> None:
-        due, one = self.attempts.pop(pick % len(self.attempts))
-        state, next_s, because = what
+    def settle_webhook(self, due: DueDelivery, one: Delivery, outcome: Outcome) -> None:
+        state, next_s, because = outcome
         made = self.worker.run(settle_hook(due, log=LOG, state=state, next_try_s=next_s, because=because))
         next_ms = None if next_s is None else int(next_s * 1000)
         assert made == self.outbox.settle(one, due, state, next_ms, because, self.now)
@@ -75,6 +89,7 @@ class Webhooks(Ground):
             self.api.run(call)
             self.outbox.send_again(one, self.now)
 
+    @precondition(lambda self: self.outbox.deliveries)
     @rule(owner=OWNERS, back_ms=st.sampled_from([0, 5000, 100_000]), most=st.sampled_from([1, 1000]))
     def recover(self, owner: str, back_ms: int, most: int) -> None:
         if self.calls[owner] >= MOST_CALLS:
