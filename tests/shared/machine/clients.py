@@ -175,7 +175,22 @@ class Clients(Ground):
     @rule(pick=PICK, limits=LIMITS)
     def retry(self, pick: int, limits: Limits) -> None:
         """The pictures that did not succeed wait again; or nothing is changed, and the answer says why."""
-        job, spec = self.job(pick), self.job(pick).spec
+        ended = [job for job in self.jobs.jobs.values() if job.kept(self.now) and not job.open]
+        self.try_again(ended[pick % len(ended)] if ended and pick % 4 else self.job(pick), limits)
+
+    @precondition(lambda self: self.jobs.jobs)
+    @rule(pick=PICK)
+    def end_twice(self, pick: int) -> None:
+        """Canceled, tried again, and canceled."""
+        job = self.job(pick)
+        for _ in range(2):
+            assert self.api.run(cancel(job.id, job.owner)) == self.jobs.cancel(job.id, job.owner, self.now)
+            self.try_again(job, UNLIMITED)
+        self.api.run(cancel(job.id, job.owner))
+        self.jobs.cancel(job.id, job.owner, self.now)
+
+    def try_again(self, job: Job, limits: Limits) -> None:
+        spec = job.spec
         call = retry(spec, queue_limit=QUEUE_LIMIT, limits=limits)
         rest = [one for one in job.pictures if one.state != "ok"]
         away = [one.upload for one in rest if not self.jobs.stored(one.upload, self.now)]

@@ -38,7 +38,20 @@ class Webhooks(Ground):
     @rule(most=st.sampled_from([1, 3, 32]), outcomes=st.lists(OUTCOMES | st.none(), min_size=1, max_size=3))
     def deliver(self, most: int, outcomes: list[Outcome | None]) -> None:
         """A worker takes what is due and settles it; None: it will come back with that, or never."""
-        for at, attempt in enumerate(self.take_webhooks(most)):
+        self.settle_all(self.take_webhooks(most), outcomes)
+
+    @precondition(lambda self: self.outbox.pending())
+    @rule(outcomes=st.lists(OUTCOMES | st.none(), min_size=1, max_size=3))
+    def deliver_after_a_freeze(self, outcomes: list[Outcome | None]) -> None:
+        """A worker is frozen for longer than the lease; another one takes the same, and the first one thaws."""
+        frozen = self.take_webhooks(32)
+        self.clock.advance(HOOK_LEASE_S * 1000)
+        self.content = self.look()
+        self.settle_all(self.take_webhooks(32), outcomes)
+        self.settle_all(frozen, outcomes[::-1])
+
+    def settle_all(self, attempts: list[tuple[DueDelivery, Delivery]], outcomes: list[Outcome | None]) -> None:
+        for at, attempt in enumerate(attempts):
             outcome = outcomes[at % len(outcomes)]
             if outcome:
                 self.settle_webhook(*attempt, outcome)

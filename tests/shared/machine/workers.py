@@ -61,6 +61,13 @@ class Workers(Ground):
         for at, (one, job) in enumerate(self.take(model, most, first=first)):
             self.end(ends[at % len(ends)], one, job)
 
+    @rule(model=MODELS)
+    def picture_kills(self, model: str) -> None:
+        """One picture ends its decoder at every attempt."""
+        for _ in range(MAX_ATTEMPTS):
+            for held in self.take(model, 1, first=False):
+                self.end("crash", *held)
+
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, ends=st.lists(ENDS, min_size=1, max_size=3))
     def come_back(self, pick: int, ends: list[str]) -> None:
