@@ -1,7 +1,13 @@
 """What users import and type: the SDK (`from spotter import Spotter`), the local stack and the `spotter` command."""
 
 from spotter.client import Spotter
-from spotter.errors import SpotterApiError, SpotterClientError, SpotterTimeout, SpotterUnreachable
+from spotter.errors import (
+    SpotterApiError,
+    SpotterClientError,
+    SpotterSignatureError,
+    SpotterTimeout,
+    SpotterUnreachable,
+)
 from spotter.following import Event
 from spotter.job import Box, Counts, Detection, Failure, Job, Picture
 
@@ -16,6 +22,7 @@ __all__ = [
     "Spotter",
     "SpotterApiError",
     "SpotterClientError",
+    "SpotterSignatureError",
     "SpotterTimeout",
     "SpotterUnreachable",
 ]

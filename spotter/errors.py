@@ -3,6 +3,7 @@
 SpotterClientError
 |- SpotterUnreachable    nobody answers at the address
 |- SpotterTimeout        the job did not end within the time given; it goes on
+|- SpotterSignatureError a webhook is not from the service, or too old
 `- SpotterApiError       the service answered with a problem (RFC 9457)
 StackError               the local stack cannot start or cannot go on
 """
@@ -23,6 +24,10 @@ class SpotterUnreachable(SpotterClientError):
 
 class SpotterTimeout(SpotterClientError):
     """A wait ran out of time. The job is not canceled."""
+
+
+class SpotterSignatureError(SpotterClientError):
+    """A webhook that its receiver must not believe."""
 
 
 class SpotterApiError(SpotterClientError):
