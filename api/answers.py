@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from shared.keys import Limits
 from shared.steps import Accepted
-from shared.views import Snapshot, shown
+from shared.views import Snapshot, shown_json
 
 
 def etag(snapshot: Snapshot, form: str = "spotter") -> str:
@@ -28,7 +28,7 @@ def job_answer(
     sent = {"ETag": etag(snapshot), **(headers or {})}
     if not snapshot.final:
         sent.setdefault("Retry-After", "1")
-    return Response(shown(snapshot, base_url).model_dump_json(), status, sent, "application/json")
+    return Response(shown_json(snapshot, base_url), status, sent, "application/json")
 
 
 def limit_headers(limits: Limits, taken: Accepted) -> dict[str, str]:

@@ -14,12 +14,15 @@ is still something to answer, and the connection is closed. Knows HTTP's framing
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.problems import problem
 from shared.errors import BadRequest, HeaderTooLarge, RequestTimeout, ServiceBusy, SpotterError
@@ -30,6 +33,16 @@ AT_ONCE, BREATH_S = 4, 0.002
 LINGER_S = 5.0
 HEADER_BYTES = 65_536
 BUSY_RETRY_S = 2
+ALIVE_S = (60, 15, 4)
+"""A connection without traffic is asked by TCP after so long, again so often, and given up after so many silences: a
+client that vanished without a word is found by nothing else while there is nothing to send."""
+BREAK_OFF = "spotter.break_off"
+"""Among the scope's extensions: ends an answer that is not whole so that the client sees it."""
+
+
+def break_off(scope: Scope) -> None:
+    """Close the connection behind what was sent of an answer, without its end: it is not whole (RFC 9112, 8)."""
+    scope["extensions"][BREAK_OFF]["close"]()
 
 
 @dataclass
@@ -86,6 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._patience.watch(self)
         self._expect_header()
+        _keep_alive(transport.get_extra_info("socket"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whomever."""
@@ -115,6 +129,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body, self._began, self._bytes = True, self.loop.time(), 0
         self._due = self._began + self._patience.body_s
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.scope["extensions"] = {BREAK_OFF: {"close": partial(self._break_off, self.cycle)}}
+
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True  # nothing more is expected of it
+        self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body: it has earned the client some time."""
@@ -182,6 +202,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def _expect_header(self) -> None:
         self._in_body, self._bytes = False, 0
         self._due = self.loop.time() + self._patience.header_s
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), ALIVE_S, strict=True):
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _raw(answer: Response) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from api.changes import Changes, Watch
+from api.connections import break_off
 from api.listeners import Listeners
 from api.looks import Looks
 from shared.errors import Overloaded
@@ -53,12 +54,12 @@ def written(events: Sequence[Event]) -> bytes:
     ).encode()
 
 
-def event_looks(store: AsyncJobStore) -> Looks[Asked, Told | None]:
-    """The looks of all streams of a process; None for a job that is not there."""
+def event_looks(store: AsyncJobStore, write: Callable[[Sequence[Event]], bytes] = written) -> Looks[Asked, Told | None]:
+    """The looks of all streams of one form in a process; None for a job that is not there."""
 
     async def ask(asked: list[Asked]) -> list[Told | None]:
         found = await store.run(news(asked))
-        return [Told(one, written(one.events)) if one else None for one in found]
+        return [Told(one, write(one.events)) if one else None for one in found]
 
     return Looks(ask)
 
@@ -71,6 +72,9 @@ class EventStream(Response):
     """
 
     media_type = MEDIA_TYPE
+    beginning, heartbeat = _RECONNECT, _HEARTBEAT
+    says_its_end = True
+    """Otherwise only a stream that comes to the job's end is completed, and any other broken off."""
 
     def __init__(
         self, looks: Looks[Asked, Told | None], changes: Changes, listeners: Listeners, owner: str, job: str,
@@ -92,23 +96,31 @@ class EventStream(Response):
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             with watch.while_there(receive):
-                await self._send_all(send, watch, told)
-            await send({"type": "http.response.body", "body": b""})
+                ended = await self._send_all(send, watch, told)
+            if ended or self.says_its_end:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                break_off(scope)
 
-    async def _send_all(self, send: Send, watch: Watch, told: Told | None) -> None:
-        """Until the job ends or is gone, the listener leaves, or the process drains."""
-        text = _RECONNECT
+    async def _send_all(self, send: Send, watch: Watch, told: Told | None) -> bool:
+        """Until the job ends (true) or is gone, the listener leaves, or the process drains."""
+        text = self.beginning
         while told is not None:
             text += told.text
             if text:
                 await send({"type": "http.response.body", "body": text, "more_body": True})
             if told.news.ended or watch.over:
-                return
+                return told.news.ended
             self._seen, text = told.news.position, b""
             if not told.news.more:
                 while not await watch.change(HEARTBEAT_S):
-                    await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
+                    await self._beat(send)
             told = await self._look_patiently(send, watch)
+        return False
+
+    async def _beat(self, send: Send) -> None:
+        if self.heartbeat:
+            await send({"type": "http.response.body", "body": self.heartbeat, "more_body": True})
 
     async def _look(self, watch: Watch) -> Told | None:
         watch.changed.clear()  # before the look: a change during it is not missed
@@ -123,6 +135,6 @@ class EventStream(Response):
             except Overloaded as error:
                 logger.warning("events wait for the store", extra={"code": error.code})
                 await asyncio.sleep(AGAIN_S)
-                await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
+                await self._beat(send)
                 if watch.over:
                     return None

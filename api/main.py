@@ -33,6 +33,7 @@ from api.listeners import Listeners
 from api.manifests import manifests
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
+from api.resultpages import lines
 from api.routes import admin, docs, ends, events, exports, jobs, models, ops, pictures, results, uploads, webhooks
 from api.scopes import PUBLIC
 from api.state import State, job_looks
@@ -120,7 +121,7 @@ async def _opened(settings: Settings, draining: asyncio.Event) -> AsyncIterator[
         yield State(
             settings, store, waker, changes, large_blobs(settings), Keys(store, _door(settings)), admission,
             partial(durability, client), lists, Listeners(settings.max_listeners, settings.owner_listeners),
-            event_looks(store), job_looks(store),
+            event_looks(store), event_looks(store, lines), job_looks(store),
         )  # fmt: skip
     finally:
         sweeper.stop()
@@ -206,7 +207,7 @@ def main() -> None:
         sys.exit(EX_CONFIG)
     start_logging("api", settings.log_level)
     server = uvicorn.Server(serving(settings, asked.host, asked.port))
-    spare_collections()
+    spare_collections(rarely=True)
     server.run()
     if not server.started:
         sys.exit(1)

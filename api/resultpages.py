@@ -1,15 +1,19 @@
-"""Pages of a job's results in the order in which they came, so that a client who polls reads each one once.
+"""A job's results in the order in which they came, as JSON Lines: in pages, so that a client who polls reads each one
+once, or as one answer that stays open until the job has ended.
 
-In: a job and a place in that order. Out: JSON Lines and where to go on. By index, and all at once: routes/results.py.
+In: a job and a place in that order. Out: lines, and where to go on. By index, and all at once: routes/results.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import Request, Response
 
 from api.answers import next_link
+from api.events import EventStream
 from api.state import State
-from shared.events import Position, news
+from shared.events import Event, Position, news
 from shared.refusals import no_such_job
 from shared.schema import PictureResult
 from shared.views import Snapshot
@@ -25,6 +29,27 @@ class PlacedResult(PictureResult):
     place: int
 
 
+class ResultStream(EventStream):
+    """Each result as it comes, until the job has ended. Raises, before anything is sent, what `EventStream` does.
+
+    A blank line is no JSON value, so none of JSON Lines (jsonlines.org, 2): nothing is sent while nothing happens.
+    """
+
+    media_type = MEDIA_TYPE
+    beginning, heartbeat = b"", b""
+    says_its_end = False  # no line tells an answer that ended with its job from one that ended before
+
+
+def lines(events: Sequence[Event]) -> bytes:
+    """Those of the pictures among `events`."""
+    placed = (
+        PlacedResult(**dict(event.data), place=event.id.pictures)
+        for event in events
+        if isinstance(event.data, PictureResult)
+    )
+    return "".join(f"{line.model_dump_json()}\n" for line in placed).encode()
+
+
 async def result_page(request: Request, state: State, snapshot: Snapshot, after: int, limit: int) -> Response:
     """Up to `limit` results from just after place `after`; fewer where they are large.
 
@@ -35,15 +60,10 @@ async def result_page(request: Request, state: State, snapshot: Snapshot, after:
     (found,) = await state.store.run(news([(job, Position(pictures=after))], most=limit))
     if found is None:
         raise no_such_job(job)
-    lines = [
-        PlacedResult(**dict(event.data), place=event.id.pictures).model_dump_json()
-        for event in found.events
-        if isinstance(event.data, PictureResult)
-    ]
     headers = {}
     if found.more or not found.ended:
         cursor = str(found.position.pictures)
         headers["Link"] = next_link(request, state.settings.base_url, f"/jobs/{job}/results", cursor)
         if not found.more:
             headers["Retry-After"] = AGAIN_S
-    return Response("".join(f"{line}\n" for line in lines), headers=headers, media_type=MEDIA_TYPE)
+    return Response(lines(found.events), headers=headers, media_type=MEDIA_TYPE)

@@ -47,6 +47,7 @@ class State:
     manifests: Manifests
     listeners: Listeners
     event_looks: Looks[Asked, Told | None]
+    result_looks: Looks[Asked, Told | None]
     job_looks: Looks[str, Snapshot | None]
     in_flight: InFlight = field(default_factory=InFlight)
     _offers: dict[str, Offer] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from shared.recall import NotedUpload
@@ -47,6 +48,11 @@ class Snapshot:
         """Whether nothing of it will change any more."""
         return self.view.status in TERMINAL
 
+    @cached_property
+    def written(self) -> dict[str | None, str]:
+        """What `shown_json` made of it already, by base URL."""
+        return {}
+
 
 def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
     """Where to go on from here."""
@@ -66,6 +72,13 @@ def links(base_url: str | None, snapshot: Snapshot) -> dict[str, str]:
 def shown(snapshot: Snapshot, base_url: str | None) -> JobView:
     """The job with its links."""
     return snapshot.view.model_copy(update={"links": links(base_url, snapshot)})
+
+
+def shown_json(snapshot: Snapshot, base_url: str | None) -> str:
+    """The same as JSON, written once for all who share the snapshot."""
+    if base_url not in snapshot.written:
+        snapshot.written[base_url] = shown(snapshot, base_url).model_dump_json()
+    return snapshot.written[base_url]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
         raise no_such_job(job)
     if outcome != "ended":
         raise JobFinished(f"The job is {outcome} already.")
-    return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url)
+    snapshot = await state.snapshot(job, caller.owner)
+    if snapshot.spec.webhook is not None:
+        state.waker.wake_deliver()  # no worker has a hand in this end, and the sweep is seconds away
+    return job_answer(snapshot, state.settings.base_url)
 
 
 @router.post("/jobs/{job}/retry", status_code=202, response_model=JobView, responses=JOB_ANSWERS)

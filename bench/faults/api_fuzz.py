@@ -99,7 +99,8 @@ def _aim(case: Any, job: str | None) -> None:  # noqa: ANN401
     """Name a job that is there, where one is named, and do not wait."""
     if job and "job" in (case.path_parameters or {}):
         case.path_parameters["job"] = job
-    if case.path.endswith("/events"):
+    follows = case.path.endswith("/results") and str((case.query or {}).get("follow", "false")).lower() != "false"
+    if follows or case.path.endswith("/events"):
         case.path_parameters["job"] = "job_that-is-not-there"  # a stream ends with its job, and these do not end
     if "wait" in (case.query or {}):
         case.query["wait"] = 0

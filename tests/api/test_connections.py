@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -213,3 +214,15 @@ def test_many_late_connections_are_ended_in_small_groups() -> None:
     groups = Counter(asyncio.run(end_all()))
     assert groups.total() == 200
     assert max(groups.values()) == AT_ONCE
+
+
+def test_a_client_that_vanished_without_a_word_is_found_by_tcp(api: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", api.base_url.port or 0)) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        theirs, ours = client.getpeername()[1], client.getsockname()[1]
+        # proc_net_tcp.rst: the timer that runs (02: keep-alive), and when it is due, in hundredths of a second
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        (timer,) = [row[5] for row in rows if row[1].endswith(f":{theirs:04X}") and row[2].endswith(f":{ours:04X}")]
+        kind, due = timer.split(":")
+        assert (kind, 50 < int(due, 16) / 100 <= 61) == ("02", True)

@@ -10,12 +10,14 @@ import redis
 
 from shared.lifecycle import keep_drawn
 from shared.outbox import due_hooks
+from shared.queue import DELIVER_QUEUE, create_celery, depth
 from shared.schema import PictureFailure, PictureResult
 from shared.steps import crashed, finish
 from shared.store import PREFIX, JobStore
 from tests.api.conftest import Serve
 from tests.api.test_owners import bearer, make_key
 from tests.shared.store_samples import BY, bad, good, text
+from tests.waiting import until
 
 URL = {"image": {"url": "https://example.com/dog.jpg"}}
 BULK = {"images": [{"url": f"https://example.com/{k}.jpg", "id": f"mine-{k}"} for k in range(4)]}
@@ -273,3 +275,15 @@ def test_lists_are_filtered_by_metadata(api: httpx.Client) -> None:
 )
 def test_a_filter_that_is_none_is_refused(api: httpx.Client, query: str) -> None:
     assert api.get(f"/jobs?{query}").status_code == 422
+
+
+# -- cancel ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_webhook_of_a_cancel_does_not_wait_for_a_sweep(serve: Serve, redis_url: str) -> None:
+    api, broker = serve(webhook_secret=SECRET), create_celery(redis_url)
+    silent, told = (api.post("/jobs", json=URL | more).json()["id"] for more in ({}, HOOK))
+    api.post(f"/jobs/{silent}/cancel")
+    api.post(f"/jobs/{told}/cancel")
+    until(lambda: depth(broker, DELIVER_QUEUE) == 1)
+    broker.close()

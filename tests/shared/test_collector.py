@@ -15,8 +15,12 @@ class Ring:
         self.me = self
 
 spare_collections()
+usual = gc.get_threshold()
+spare_collections(rarely=True)
+rarer = gc.get_threshold()
 later = weakref.ref(Ring())
-print(len(gc.get_objects()), gc.get_freeze_count() > 50_000, gc.collect() > 0, later() is None)
+print(len(gc.get_objects()), gc.get_freeze_count() > 50_000, gc.collect() > 0, later() is None,
+      rarer[:2] == usual[:2] and rarer[2] > usual[2])
 """
 
 
@@ -24,4 +28,4 @@ def test_collections_look_only_at_what_came_after_the_start() -> None:
     ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True)
     tracked, *rest = ran.stdout.split()
     assert int(tracked) < 1_000
-    assert rest == ["True", "True", "True"]
+    assert rest == ["True", "True", "True", "True"]
