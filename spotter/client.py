@@ -27,7 +27,7 @@ from spotter.connection import Connection, lines
 from spotter.errors import AWAY, SpotterApiError, SpotterTimeout, SpotterUnreachable
 from spotter.following import Event, follow
 from spotter.job import Job, Picture
-from spotter.sending import Source, content
+from spotter.sending import Source, content, named_bytes
 
 LONGEST_WAIT_S = 60  # the service's own bound for `Prefer: wait` and `?wait=`
 LONG_POLL_S = 20
@@ -110,6 +110,23 @@ class Spotter:
         with ExitStack() as opened:
             body = content(pictures, manifest, request, opened)
             return Job.from_json(self._connection.send(method, path, wait_s, headers=headers, **body).json())
+
+    def upload(self, picture: str | Path | bytes, keep_s: int = 86_400) -> dict[str, str]:
+        """Send a picture once, for several jobs, and name it in them as what this returns: {"upload": id}.
+
+        Args:
+            keep_s: the service keeps it so long (60..2,592,000), and longer where a job needs it.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        files = {"file": named_bytes(picture)}
+        sent = self._connection.send("POST", "/uploads", params={"keep_s": keep_s}, files=files).json()
+        return {"upload": sent["id"]}
+
+    def drop_upload(self, upload: str) -> None:
+        """The service keeps it no longer. Raises SpotterApiError `upload_not_found`."""
+        self._connection.send("DELETE", _path("uploads", upload))
 
     def job(self, job_id: str, wait_s: float = 0) -> Job:
         """Look at a job; with `wait_s` (0..60) the service answers at its next change, or then."""

@@ -46,7 +46,7 @@ def content(
     if is_archive(pictures[0]):
         path = Path(str(pictures[0]))
         return {"files": [("file", (path.name, opened.enter_context(path.open("rb"))))], "data": fields}
-    return {"files": [("file", _named_bytes(one)) for one in pictures], "data": fields}
+    return {"files": [("file", named_bytes(one)) for one in pictures], "data": fields}
 
 
 def is_address(picture: Source) -> bool:
@@ -65,10 +65,11 @@ def _as_source(picture: Source) -> Mapping[str, str]:
         return picture
     if isinstance(picture, str) and is_address(picture):
         return {"s3" if picture.lower().startswith("s3:") else "url": picture}
-    return {"base64": base64.b64encode(_named_bytes(picture)[1]).decode()}
+    return {"base64": base64.b64encode(named_bytes(picture)[1]).decode()}
 
 
-def _named_bytes(picture: Source) -> tuple[str, bytes]:
+def named_bytes(picture: Source) -> tuple[str, bytes]:
+    """What a file is called, and its bytes. Raises OSError: it cannot be read."""
     if isinstance(picture, bytes):
         return "picture", picture
     path = Path(str(picture))

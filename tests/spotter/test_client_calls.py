@@ -165,3 +165,17 @@ def test_one_client_serves_many_threads(service: Spotter, dogs: None) -> None:
     with ThreadPoolExecutor(8) as threads:
         found = [threads.submit(service.detect, URL, timeout_s=10) for _ in range(16)]
         assert {one.result().counts.succeeded for one in found} == {1}
+
+
+def test_an_upload_is_sent_once_for_several_jobs(service: Spotter, dogs: None, tmp_path: Path) -> None:
+    path = tmp_path / "shot.jpg"
+    path.write_bytes(b"\xff\xd8 a picture")
+    source = service.upload(path, keep_s=600)
+    assert [service.detect(source, threshold=at, timeout_s=10).status for at in (0.3, 0.6)] == ["succeeded"] * 2
+    service.drop_upload(source["upload"])
+    with pytest.raises(SpotterApiError) as caught:
+        service.submit(source)
+    assert caught.value.code == "invalid_request"
+    with pytest.raises(SpotterApiError) as caught:
+        service.drop_upload(source["upload"])
+    assert caught.value.code == "upload_not_found"
