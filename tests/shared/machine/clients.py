@@ -244,6 +244,8 @@ class Clients(Ground):
         assert (found is not None) == (old is not None)
         if found is None or old is None or self.refused(old.model, old.owner, 1, UNLIMITED):
             return
+        if not self.jobs.stored(old.pictures[index].upload, self.now):
+            return  # api/routes/admin.py refuses it
         new, source = found
         assert new.id not in self.jobs.jobs, "a replay that is none"
         picture = old.pictures[index]

@@ -71,8 +71,8 @@ class Reference:
         with it live."""
         now_ms = job.created_ms
         assert self.kept(job.id, now_ms) is None
+        self.dead = {one: at for one, at in self.dead.items() if one[0] != job.id}
         for index in range(len(job.pictures)):
-            self.dead.pop((job.id, index), None)
             self.uploads.pop(f"drawn_{job.id}_{index}", None)
         self.jobs[job.id] = job
         self.done[f"accepted:{job.model}"] += 1
