@@ -109,7 +109,7 @@ async def read_picture(request: Request, allowed: Allowed) -> bytes:
 def _from_json(body: bytes, allowed: Allowed) -> Submission:
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: lists in lists in lists
         raise BadJson(f"The body is not JSON: {error}." if body else "The body is empty; send a job as JSON.") from None
     parsed = JobRequest.model_validate(document)
     _check_count(len(parsed.sources), allowed.pictures)
@@ -276,7 +276,7 @@ def _document(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
 def _json_field(name: str, text: str) -> Any:  # noqa: ANN401  (any JSON; pydantic checks it)
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _invalid(name, "not JSON") from None
 
 
@@ -284,7 +284,7 @@ def _scalar(text: str) -> Any:  # noqa: ANN401
     """A number, true or false as such; everything else stays text and is pydantic's to judge."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, int | float | bool) else text
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.openapi_examples import BYTES, PICTURE
 from api.openapi_webhooks import add_webhooks
 from shared.schema import JobRequest
 
@@ -45,12 +46,20 @@ SUBMIT_BODY: dict[str, Any] = {
             "application/json": {
                 "schema": {"$ref": _COMPONENT.format(model="JobRequest")},
                 "examples": {
+                    "base64": {"value": {"image": {"base64": PICTURE}, "options": {"threshold": 0.4}}},
                     "url": {"value": {"image": {"url": "https://example.com/dog.jpg"}}},
                     "manifest": {"value": {"manifest": {"s3": "s3://bucket/list.jsonl"}}},
-                    "bulk": {"value": {"images": [{"s3": "s3://bucket/1.jpg", "id": "one"}], "priority": "low"}},
+                    "bulk": {
+                        "value": {
+                            "images": [{"s3": "s3://bucket/1.jpg", "id": "one"}],
+                            "options": {"classes": ["dog", "cat"], "thresholds": {"dog": 0.6}},
+                            "priority": "low",
+                            "metadata": {"camera": "7"},
+                        }
+                    },
                 },
             },
-            "multipart/form-data": {"schema": _FORM},
+            "multipart/form-data": {"schema": _FORM, "example": {"file": [BYTES], "threshold": 0.4}},
             "image/*": {"schema": BINARY},
             "application/zip": {"schema": BINARY},
         },
@@ -60,8 +69,10 @@ SUBMIT_BODY: dict[str, Any] = {
             "name": "Prefer",
             "in": "header",
             "required": False,
-            "schema": {"type": "string", "pattern": r"^wait(=\d+)?$"},
-            "description": "wait=N: answer with the finished job when it ends within N (0..60) seconds",
+            "schema": {"type": "string"},
+            "example": "wait=10",
+            "description": "wait=N: answer with the finished job when it ends within N (0..60) seconds; other "
+            "preferences are passed over (RFC 7240)",
         },
         {
             "name": "Idempotency-Key",
@@ -99,7 +110,26 @@ PROBLEM: dict[str, Any] = {
     "description": "a problem",
     "content": {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(model="Problem")}}},
 }
-JOB_ANSWERS: dict[int | str, dict[str, Any]] = {status: PROBLEM for status in (400, 404, 409, 413, 415, 422, 503)}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: what it refuses itself. What any route may answer is added by `complete`."""
+    return dict.fromkeys(statuses, PROBLEM)
+
+
+def _job_at_once(description: str) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": {"$ref": _COMPONENT.format(model="JobView")}}}
+    return {200: {"description": description, "content": content}}
+
+
+JOB_ANSWERS = problems(400, 404, 409, 413, 415, 422, 503)
+"""Of the routes that take a job."""
+_LOCATION = {"Location": {"required": True, "schema": {"type": "string"}, "description": "the job's address"}}
+POST_ANSWERS = (
+    _job_at_once("the job, ended, where the request waits for that")
+    | {202: {"description": "the job, taken", "headers": _LOCATION}}
+    | JOB_ANSWERS
+)
 LOOK_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the job; with `format`, its results as another system writes them",
@@ -116,6 +146,7 @@ LOOK_ANSWERS: dict[int | str, dict[str, Any]] = {
         },
     },
     304: {"description": "nothing has changed since the answer with this ETag"},
+    **problems(404, 409, 429),
 }
 EXPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -127,18 +158,31 @@ EXPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
         },
     },
     304: LOOK_ANSWERS[304],
-    404: PROBLEM,
-    409: PROBLEM,
+    **problems(404, 409),
 }
-PUT_ANSWERS: dict[int | str, dict[str, Any]] = JOB_ANSWERS | {
-    200: {
-        "description": "the job that this request made before, as it is now",
-        "content": {"application/json": {"schema": {"$ref": _COMPONENT.format(model="JobView")}}},
-    },
-}
+PUT_ANSWERS = (
+    _job_at_once("the job that this request made before, as it is now")
+    | {201: {"description": "the job, taken", "headers": _LOCATION}}
+    | JOB_ANSWERS
+)
 _ANYWHERE = ("400", "408", "422", "431", "503")
 _BEHIND_A_KEY = ("401", "403")
 _OF_AN_OWNERS_LIMITS = ("429",)
+_OF_A_BODY = ("413",)
+_LATER = {
+    "Retry-After": {
+        "required": True,
+        "schema": {"type": "string", "pattern": r"^\d+$"},
+        "description": "seconds until it makes sense to try again",
+    }
+}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "401": {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}, "description": "RFC 6750"}},
+    "403": {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "the scope that is lacking"}},
+    "429": _LATER,
+    "503": _LATER,
+}
+"""Of the errors of every route, an adapter's too."""
 
 
 def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]:
@@ -155,7 +199,12 @@ def complete(document: dict[str, Any], public: Container[str]) -> dict[str, Any]
             statuses = [*_ANYWHERE, *(() if path in public else _BEHIND_A_KEY)]
             if "202" in answers or "201" in answers:
                 statuses += _OF_AN_OWNERS_LIMITS
+            if "requestBody" in operation:
+                statuses += _OF_A_BODY
             answers |= {status: PROBLEM for status in statuses if status not in answers or _guessed(answers[status])}
+            for status, headers in _HEADERS.items():
+                if status in answers and path not in public:
+                    answers[status] = {**answers[status], "headers": headers}
             if path not in public:
                 operation["security"] = [{"key": []}]
     add_components(document)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.allowed import not_allowed
 from shared import errors, observe
 from shared.errors import FieldError, InvalidRequest, SpotterError
 
@@ -91,7 +92,10 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    return problem(in_the_tree(error), request.url.path)
+    found = in_the_tree(error)
+    if isinstance(found, errors.MethodNotAllowed):
+        found = not_allowed(request.app, request.url.path)
+    return problem(found, request.url.path)
 
 
 def install(app: FastAPI) -> None:

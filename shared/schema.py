@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from shared.sources import Base64Source as Base64Source
 from shared.sources import Manifest, Source
@@ -45,6 +45,27 @@ def rfc3339(epoch_ms: int | None) -> str | None:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _written(value: object) -> object:
+    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
+        raise ValueError("a time is written as in RFC 3339: 2026-01-02T03:04:05Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time as a client writes it. Numbers, which pydantic would take for Unix seconds, are refused."""
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+NUMBER_ONLY = BeforeValidator(_number)
+"""Pydantic alone would take `true` and texts, too. It stands behind the bounds, or the document lacks them."""
+Label = Annotated[str, StringConstraints(max_length=1000)]
+"""Bounded, so that pydantic looks at the text: JSON may have half a character, which no store takes."""
+
 # -- the request ----------------------------------------------------------------------------------------------------
 
 
@@ -63,8 +84,8 @@ class Options(Strict):
     threshold: Probability | None = None
     iou: Probability | None = None
     max_detections: Annotated[int, Field(ge=1, le=1000)] = 100
-    classes: Annotated[tuple[str, ...], Field(max_length=1000)] | None = None
-    thresholds: Annotated[dict[str, Probability], Field(max_length=1000)] = {}  # noqa: RUF012 - pydantic copies it
+    classes: Annotated[tuple[Label, ...], Field(max_length=1000)] | None = None
+    thresholds: Annotated[dict[Label, Probability], Field(max_length=1000)] = {}  # noqa: RUF012 - pydantic copies it
     draw: bool = False
 
 
@@ -78,14 +99,23 @@ class Webhook(Strict):
 class JobRequest(Strict):
     """The body of `POST /jobs`. Exactly one of `image`, `images` and `manifest`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("image", "object"), ("images", "array"), ("manifest", "object"))
+            ]
+        }
+    )
+
     image: Source | None = None
     images: Annotated[tuple[Source, ...], Field(min_length=1, max_length=10_000)] | None = None
     manifest: Manifest | None = None
     model: ModelRef | None = None
     options: Options = Options()
     priority: Priority = "normal"
-    deadline_s: Annotated[int, Field(ge=1, le=604_800)] | None = None
-    retain_s: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    deadline_s: Annotated[int, Field(ge=1, le=604_800), NUMBER_ONLY] | None = None
+    retain_s: Annotated[int, Field(ge=1, le=2_592_000), NUMBER_ONLY] | None = None
     webhook: Webhook | None = None
     metadata: Annotated[
         dict[

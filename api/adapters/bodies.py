@@ -77,7 +77,7 @@ def from_base64(text: str | bytes, field: str, most: int) -> bytes:
 
     Raises InvalidRequest: it is not base64, empty, or longer than `most` bytes.
     """
-    plain = text.encode() if isinstance(text, str) else text
+    plain = text.encode(errors="replace") if isinstance(text, str) else text  # JSON may have half a character
     if plain[:5] == b"data:":
         plain = plain.partition(b",")[2]
     plain = b"".join(plain.split())

@@ -16,6 +16,7 @@ from api.adapters.detecting import drawn
 from api.adapters.document import errors
 from api.adapters.foreign import foreign_route
 from api.keys import Caller
+from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared
 from shared.errors import InvalidRequest, SpotterError, UnsupportedMedia
@@ -51,7 +52,8 @@ _FORM: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {"file": {"type": "string", "format": "binary"}},
-                }
+                },
+                "example": {"file": BYTES},
             }
         },
     }

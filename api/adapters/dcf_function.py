@@ -17,6 +17,7 @@ from api.adapters.detecting import detections
 from api.adapters.document import errors
 from api.adapters.foreign import foreign_route
 from api.keys import Caller
+from api.openapi_examples import PICTURE
 from api.scopes import requires
 from api.state import Shared
 from shared.errors import ModelNotFound, SpotterError, UnknownModel
@@ -37,7 +38,10 @@ router = APIRouter(
     route_class=foreign_route(_text), responses=errors("text/plain"), tags=["adapter: DCF function component"]
 )
 _BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string", "format": "byte"}}}}
+    "requestBody": {
+        "required": True,
+        "content": {"text/plain": {"schema": {"type": "string", "format": "byte"}, "example": PICTURE}},
+    }
 }
 _OBJECTS: dict[int | str, dict[str, Any]] = {
     200: {

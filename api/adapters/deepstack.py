@@ -16,12 +16,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.adapters.bodies import FORMS, number, read_form
 from api.adapters.credentials import in_form, key_in
 from api.adapters.detecting import detections
-from api.adapters.document import errors
+from api.adapters.document import answers, errors
 from api.adapters.foreign import foreign_route
 from api.adapters.served import default_versions
 from api.formats.coco_ids import SPELLINGS
 from api.formats.deepstack import MOST, deepstack
 from api.keys import Caller
+from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import InvalidImage, SpotterError, UnknownModel
@@ -59,30 +60,35 @@ _FORM: dict[str, Any] = {
                         "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": MIN_CONFIDENCE},
                         "api_key": {"type": "string"},
                     },
-                }
+                },
+                "example": {"image": BYTES, "min_confidence": 0.4},
             }
         },
     }
 }
-_DOCUMENTED: dict[str, Any] = {"responses": errors("application/json", _ERROR), "tags": ["adapter: deepstack"]}
-_own = APIRouter(route_class=foreign_route(_error, FORMS), **_DOCUMENTED)
-router = APIRouter(route_class=foreign_route(_error), **_DOCUMENTED)
+_FOUND = answers("the objects", "success", "predictions", "message", "count", "code")
+_own = APIRouter(route_class=foreign_route(_error, FORMS))
+router = APIRouter(
+    route_class=foreign_route(_error), responses=errors("application/json", _ERROR), tags=["adapter: deepstack"]
+)
 
 
-@_own.post("/v1/vision/detection", openapi_extra=_FORM, response_class=Response)
+@_own.post("/v1/vision/detection", responses=_FOUND, openapi_extra=_FORM, response_class=Response)
 async def detect(request: Request, state: Shared, caller: By) -> Response:
     """The objects of a picture, by the default model."""
     return await _answer(request, state, caller, None)
 
 
-@router.post("/v1/vision/custom/list", response_class=Response)  # comes without a form
+@router.post(
+    "/v1/vision/custom/list", responses=answers("the names", "success", "models"), response_class=Response
+)  # comes without a form
 async def list_models(state: Shared, _: Looks) -> Response:
     """The names that `/v1/vision/custom/{model}` knows (CodeProject.AI)."""
     names = [one.name for one in await default_versions(state)]
     return _json({"success": True, "models": names, "code": 200, "command": "list-custom", **MODULE})
 
 
-@_own.post("/v1/vision/custom/{model}", openapi_extra=_FORM, response_class=Response)
+@_own.post("/v1/vision/custom/{model}", responses=_FOUND, openapi_extra=_FORM, response_class=Response)
 async def detect_custom(request: Request, state: Shared, caller: By, model: str) -> Response:
     """The objects of a picture, by one of the models."""
     return await _answer(request, state, caller, model.lower())

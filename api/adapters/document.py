@@ -19,6 +19,15 @@ def errors(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | 
     }
 
 
+def answers(
+    description: str, *fields: str, status: int = 200, several: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that answers with a JSON object that has these fields; `several`: or a list of them."""
+    form: dict[str, Any] = {"type": "object", "required": list(fields)}
+    schema = {"anyOf": [form, {"type": "array", "items": form}]} if several else form
+    return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+
+
 def add_shared(document: dict[str, Any], routers: Iterable[APIRouter]) -> None:
     """Bring back, in place, what FastAPI drops: of two operations with one path and method it keeps the last."""
     for router in routers:
@@ -35,10 +44,23 @@ def _merge(kept: dict[str, Any], other: dict[str, Any]) -> None:
     kept["tags"] = [*kept.get("tags", ()), *other.get("tags", ())]
     bodies = [one["requestBody"]["content"] for one in (kept, other) if "requestBody" in one]
     if bodies:
-        kept["requestBody"] = {"content": {kind: form for body in bodies for kind, form in body.items()}}
+        every = all(one.get("requestBody", {}).get("required", False) for one in (kept, other))
+        kept["requestBody"] = {
+            "required": every, "content": {kind: form for body in bodies for kind, form in body.items()},
+        }  # fmt: skip
     known = {(one["in"], one["name"]): one for one in (*other.get("parameters", ()), *kept.get("parameters", ()))}
     if known:
         kept["parameters"] = list(known.values())
     for status, response in other["responses"].items():
         there = kept["responses"].setdefault(status, response)
-        there["content"] = {**response.get("content", {}), **there.get("content", {})}
+        there["content"] = _either(response.get("content", {}), there.get("content", {}))
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Content of both; of a media type that both have, the form of either."""
+    merged = {**one, **other}
+    for kind in one.keys() & other.keys():
+        if one[kind] != other[kind]:
+            forms = [form.get("schema", {}) for form in (one[kind], other[kind])]
+            merged[kind] = {**one[kind], **other[kind], "schema": {"anyOf": forms}}
+    return merged

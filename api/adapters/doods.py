@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.adapters.bodies import from_base64, invalid
 from api.adapters.credentials import in_header, key_in
 from api.adapters.detecting import detections, detections_drawn, drawn
-from api.adapters.document import errors
+from api.adapters.document import answers, errors
 from api.adapters.foreign import foreign_route
 from api.adapters.served import default_versions
 from api.keys import Caller
+from api.openapi_examples import PICTURE, example
 from api.scopes import requires
 from api.state import Shared
 from shared.errors import SpotterError
@@ -75,12 +76,13 @@ _ERROR = {"type": "object", "required": ["detections", "error"]}
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "the picture with its objects", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
 }
+_EXAMPLE = example({"detector_name": DEFAULT, "data": PICTURE, "detect": {"dog": 60, ANY: 40}})
 router = APIRouter(
     route_class=foreign_route(_error, JSON), responses=errors("application/json", _ERROR), tags=["adapter: doods"]
 )
 
 
-@router.get("/detectors", response_class=Response)
+@router.get("/detectors", responses=answers("the models", "detectors"), response_class=Response)
 async def detectors(state: Shared, _: Looks) -> Response:
     """The models, with their labels and frames; `default` is the default model under its second name."""
     found = [(one.name, one) for one in await default_versions(state)]
@@ -96,7 +98,9 @@ async def detectors(state: Shared, _: Looks) -> Response:
     return _json({"detectors": rows})
 
 
-@router.post("/detect", response_class=Response)
+@router.post(
+    "/detect", responses=answers("what passes the rules", "detections"), openapi_extra=_EXAMPLE, response_class=Response
+)
 async def detect(asked: DetectRequest, state: Shared, caller: By) -> Response:
     """What passes the rules, strongest first; with `image` the drawn picture as base64, too."""
     picture, document = _job(asked, state.settings.max_image_bytes)
@@ -109,7 +113,7 @@ async def detect(asked: DetectRequest, state: Shared, caller: By) -> Response:
     return _json(answer | {"detections": list(passed(result, asked))})
 
 
-@router.post("/image", responses=_JPEG, response_class=Response)
+@router.post("/image", responses=_JPEG, openapi_extra=_EXAMPLE, response_class=Response)
 async def image(asked: DetectRequest, state: Shared, caller: By) -> Response:
     """The picture with its objects drawn on it. What only a region's rules leave out is drawn, too."""
     picture, document = _job(asked, state.settings.max_image_bytes)

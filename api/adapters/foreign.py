@@ -14,9 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from api.allowed import methods_at, not_allowed
 from api.problems import in_the_tree
 from shared import observe
-from shared.errors import MethodNotAllowed, SpotterError, UnsupportedMedia
+from shared.errors import RouteNotFound, SpotterError, UnsupportedMedia
 
 JOB_HEADER = "X-Spotter-Job"
 Writer = Callable[[SpotterError], Response]
@@ -43,7 +44,7 @@ def foreign_route(write: Writer, reads: Collection[str] = ()) -> type[APIRoute]:
             # A route that matched in part is handled only where none matched in full.
             methods = self.methods or set()
             if scope["method"] not in methods:
-                wrong: SpotterError = MethodNotAllowed(headers={"Allow": ", ".join(sorted(methods))})
+                wrong: SpotterError = not_allowed(scope["app"], scope["path"])
             elif not _is_read(scope, reads):
                 wrong = UnsupportedMedia(f"Send it as {' or '.join(reads)}.")
             else:
@@ -68,6 +69,12 @@ def foreign_route(write: Writer, reads: Collection[str] = ()) -> type[APIRoute]:
             return answer
 
     return ForeignRoute
+
+
+def nothing_there(request: Request, text: str) -> SpotterError:
+    """The error of a route that takes any path: where there is a documented one, its methods are others."""
+    path = request.scope["path"]
+    return not_allowed(request.app, path) if methods_at(request.app, path) else RouteNotFound(text)
 
 
 def _is_read(scope: Scope, reads: Collection[str]) -> bool:

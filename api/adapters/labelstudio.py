@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.adapters.bodies import from_base64, invalid
 from api.adapters.credentials import key_in
 from api.adapters.detecting import address, detect
-from api.adapters.document import errors
+from api.adapters.document import answers, errors
 from api.adapters.foreign import foreign_route
 from api.adapters.labelconfig import Boxes, read_boxes
 from api.formats.labelstudio import labelstudio
 from api.keys import Caller
+from api.openapi_examples import PICTURE, example
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import InvalidRequest, SpotterError, picture_error
@@ -66,18 +67,28 @@ def _error(error: SpotterError) -> Response:
 
 
 _ERROR = {"type": "object", "required": ["status", "detail"]}
+_INTERFACE = (
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image"><Label value="dog"/>'
+    "</RectangleLabels></View>"
+)
+_PREDICT = {"tasks": [{"id": 1, "data": {"image": f"data:image/png;base64,{PICTURE}"}}], "label_config": _INTERFACE}
 router = APIRouter(
     route_class=foreign_route(_error, JSON), responses=errors("application/json", _ERROR), tags=["adapter: labelstudio"]
 )
 
 
-@router.get("/health", response_class=Response)
+@router.get("/health", responses=answers("it is there", "status", "model_class"), response_class=Response)
 async def health(_: Looks) -> Response:
     """Whether the backend is there."""
     return _json({"status": "UP", "model_class": MODEL_CLASS})
 
 
-@router.post("/setup", response_class=Response)
+@router.post(
+    "/setup",
+    responses=answers("the version", "model_version"),
+    openapi_extra=example({"project": "1.1", "schema": _INTERFACE}),
+    response_class=Response,
+)
 async def setup(asked: Setup, state: Shared, _: Looks) -> Response:
     """The version that predictions will carry. An interface that has no place for boxes is refused here already."""
     if asked.interface:
@@ -85,13 +96,24 @@ async def setup(asked: Setup, state: Shared, _: Looks) -> Response:
     return _json({"model_version": await _version(state)})
 
 
-@router.post("/webhook", status_code=201, response_class=Response)
+@router.post(
+    "/webhook",
+    responses=answers("taken note of", "status", status=201),
+    openapi_extra=example({"action": "ANNOTATION_CREATED"}),
+    status_code=201,
+    response_class=Response,
+)
 async def webhook(event: dict[str, Any], _: Looks) -> Response:
     """What happened in Label Studio. Nothing is trained here, so nothing follows from it."""
     return _json({"result": {}, "status": "ok"}, 201)
 
 
-@router.post("/predict", response_class=Response)
+@router.post(
+    "/predict",
+    responses=answers("a prediction for each task", "results"),
+    openapi_extra=example(_PREDICT),
+    response_class=Response,
+)
 async def predict(asked: Predict, state: Shared, caller: By) -> Response:
     """A prediction for each task, in order; all tasks are one job.
 

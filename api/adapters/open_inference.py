@@ -15,13 +15,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.adapters.credentials import key_in
 from api.adapters.detecting import detections
 from api.adapters.document import errors
-from api.adapters.foreign import foreign_route
+from api.adapters.foreign import foreign_route, nothing_there
 from api.adapters.open_inference_tensors import LENGTH_HEADER, OUTPUTS, read_inference, unpacked, written
 from api.keys import Caller
 from api.offers import Offer, offers
+from api.openapi_examples import PICTURE
 from api.scopes import requires
 from api.state import Shared, State
-from shared.errors import ModelNotFound, RouteNotFound, SpotterError, UnknownModel
+from shared.errors import ModelNotFound, SpotterError, UnknownModel
 from shared.manifest import NAME
 from shared.reports import REFERENCE, Fleet
 from shared.views import fleet
@@ -75,9 +76,18 @@ async def index(state: Shared) -> list[dict[str, str]]:
 
 
 @router.get("/models/{model}", dependencies=[READS])
-@router.get("/models/{model}/versions/{version}", dependencies=[READS])
-async def metadata(state: Shared, model: str, version: str | None = None) -> dict[str, Any]:
+async def metadata(state: Shared, model: str) -> dict[str, Any]:
     """The model's versions and tensors; -1 is a length that differs from request to request."""
+    return await _metadata(state, model, None)
+
+
+@router.get("/models/{model}/versions/{version}", dependencies=[READS])
+async def metadata_of_version(state: Shared, model: str, version: str) -> dict[str, Any]:
+    """The same, where this version is loaded."""
+    return await _metadata(state, model, version)
+
+
+async def _metadata(state: State, model: str, version: str | None) -> dict[str, Any]:
     offer = await _offer(state, model, version)
     outputs = [
         {"name": name, "datatype": kind, "shape": [-1] if name == "num_detections" else [-1, -1, *each]}
@@ -91,9 +101,14 @@ async def metadata(state: Shared, model: str, version: str | None = None) -> dic
 
 
 @router.get("/models/{model}/ready", dependencies=[READS])
-@router.get("/models/{model}/versions/{version}/ready", dependencies=[READS])
-async def model_ready(state: Shared, model: str, version: str | None = None) -> dict[str, Any]:
+async def model_ready(state: Shared, model: str) -> dict[str, Any]:
     """200 when a live worker has it loaded, else 404."""
+    return {"name": (await _offer(state, model, None)).name, "ready": True}
+
+
+@router.get("/models/{model}/versions/{version}/ready", dependencies=[READS])
+async def version_ready(state: Shared, model: str, version: str) -> dict[str, Any]:
+    """The same of this version."""
     return {"name": (await _offer(state, model, version)).name, "ready": True}
 
 
@@ -103,7 +118,7 @@ _INFER: dict[str, Any] = {
         "content": {
             "application/json": {
                 "schema": {"type": "object", "required": ["inputs"]},
-                "example": {"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQ..."]}]},
+                "example": {"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": [PICTURE]}]},
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
@@ -121,11 +136,20 @@ _INFERRED: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/models/{model}/infer", responses=_INFERRED, openapi_extra=_INFER, response_class=Response)
+async def infer(request: Request, state: Shared, caller: By, model: str) -> Response:
+    """What the model finds. `parameters` may have `threshold`, `iou` and `max_detections`; others say nothing here."""
+    return await _inferred(request, state, caller, model, None)
+
+
 @router.post(
     "/models/{model}/versions/{version}/infer", responses=_INFERRED, openapi_extra=_INFER, response_class=Response
 )
-async def infer(request: Request, state: Shared, caller: By, model: str, version: str | None = None) -> Response:
-    """What the model finds. `parameters` may have `threshold`, `iou` and `max_detections`; others say nothing here."""
+async def infer_by_version(request: Request, state: Shared, caller: By, model: str, version: str) -> Response:
+    """What this version finds."""
+    return await _inferred(request, state, caller, model, version)
+
+
+async def _inferred(request: Request, state: State, caller: Caller, model: str, version: str | None) -> Response:
     reference = _reference(model, version)
     settings, headers = state.settings, request.headers
     body = unpacked(await request.body(), headers.get("content-encoding", "").lower(), settings.max_body_bytes)
@@ -141,9 +165,9 @@ async def infer(request: Request, state: Shared, caller: By, model: str, version
 
 
 @router.api_route("/{rest:path}", methods=["GET", "POST"], include_in_schema=False, dependencies=[READS])
-async def elsewhere(rest: str) -> Response:
+async def elsewhere(request: Request, rest: str) -> Response:
     """What the protocol or one of its extensions has and this service has not."""
-    raise RouteNotFound(f"There is no v2/{rest} here.")
+    raise nothing_there(request, f"There is no v2/{rest} here.")
 
 
 def _reference(model: str, version: str | None) -> str:

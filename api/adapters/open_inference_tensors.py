@@ -7,6 +7,7 @@ kserve/open-inference-protocol, `inference_rest.md`; triton-inference-server, `e
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ def read_inference(body: bytes, head_length: str | None, most_bytes: int) -> Inf
     """A request's body, unpacked; a picture may have `most_bytes`. Raises BadJson, InvalidRequest."""
     length = len(body)
     if head_length is not None:
-        length = int(head_length) if head_length.isascii() and head_length.isdigit() else -1
+        length = int(head_length) if re.fullmatch("[0-9]{1,12}", head_length) else -1
         if not 0 <= length <= len(body):
             raise invalid(LENGTH_HEADER, "must be the bytes of JSON at the body's begin")
     try:

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.adapters.bodies import from_base64, invalid, number, read_form
 from api.adapters.credentials import in_json, in_query, key_in
 from api.adapters.detecting import detections, detections_drawn
-from api.adapters.document import errors
+from api.adapters.document import answers, errors
 from api.adapters.foreign import content_type, foreign_route
 from api.adapters.served import served
 from api.formats.roboflow import roboflow
 from api.keys import Caller
 from api.openapi import JOB_ANSWERS
+from api.openapi_examples import BYTES, PICTURE, example
 from api.scopes import requires
 from api.state import Shared, State
 from shared import observe
@@ -90,19 +91,24 @@ router = APIRouter(
 )
 
 
-@router.get("/info", response_class=Response)
+_MODELS = answers("the loaded models", "models")
+
+
+@router.get("/info", responses=answers("the server", "name", "version", "uuid"), response_class=Response)
 async def info(request: Request, _: Looks) -> Response:
     """Which server this is."""
     return _json({"name": NAME, "version": request.app.version, "uuid": UUID})
 
 
-@router.get("/model/registry", response_class=Response)
+@router.get("/model/registry", responses=_MODELS, response_class=Response)
 async def registry(state: Shared, _: Looks) -> Response:
     """The loaded models, as `name/version`."""
     return _json({"models": await _models(state)})
 
 
-@router.post("/model/add", response_class=Response)
+@router.post(
+    "/model/add", responses=_MODELS, openapi_extra=example({"model_id": "yolov3-tiny/1"}), response_class=Response
+)
 async def add(asked: Model, state: Shared, _: LooksByBody) -> Response:
     """The loaded models, the one that is asked for under the name that it is asked by. Nothing is loaded by this."""
     models = await _models(state)
@@ -115,7 +121,11 @@ async def add(asked: Model, state: Shared, _: LooksByBody) -> Response:
     return _json({"models": models})
 
 
-@router.post("/infer/object_detection", response_class=Response)
+_FOUND = answers("the objects", "predictions", "image", several=True)
+_INFER = {"model_id": "yolov3-tiny/1", "image": {"type": "base64", "value": PICTURE}, "confidence": 0.4}
+
+
+@router.post("/infer/object_detection", responses=_FOUND, openapi_extra=example(_INFER), response_class=Response)
 async def infer(asked: Infer, state: Shared, caller: ByBody) -> Response:
     """The objects of one picture or of several: an object, or a list of them."""
     if asked.class_agnostic_nms:
@@ -139,24 +149,32 @@ _BODY: dict[str, Any] = {
     "parameters": _QUERY,
     "requestBody": {
         "content": {
-            "application/x-www-form-urlencoded": {"schema": {"type": "string", "description": "base64"}},
+            "application/x-www-form-urlencoded": {
+                "schema": {"type": "string", "description": "base64"},
+                "example": PICTURE,
+            },
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}},
+                "example": {"file": BYTES},
             },
         }
     },
 }
 
 
-_NOT_A_NUMBER: dict[int | str, dict[str, Any]] = {
+_LEGACY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the objects; with `format=image` the picture with them",
+        "content": {**_FOUND[200]["content"], "image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    },
     404: {
         "description": "no such model; a path whose second part is not a number is nobody's, and a problem says so",
         "content": {"application/json": {"schema": _ERROR}, **JOB_ANSWERS[404]["content"]},
-    }
+    },
 }
 
 
-@router.post("/{project}/{version:int}", responses=_NOT_A_NUMBER, openapi_extra=_BODY, response_class=Response)
+@router.post("/{project}/{version:int}", responses=_LEGACY, openapi_extra=_BODY, response_class=Response)
 async def infer_legacy(request: Request, state: Shared, caller: By, project: str, version: int) -> Response:
     """The objects of one picture: base64 as the body whatever its type, a form with `file`, or `?image=` its URL.
 

@@ -24,6 +24,7 @@ from api.adapters.pixels import nested_png
 from api.formats.coco_ids import are_coco, category_id
 from api.keys import Caller
 from api.offers import Offer
+from api.openapi_examples import PICTURE
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import ModelNotFound, RouteNotFound, SpotterError, UnknownModel
@@ -56,7 +57,7 @@ _BODY: dict[str, Any] = {
         "content": {
             "application/json": {
                 "schema": {"type": "object"},
-                "example": {"signature_name": "serving_default", "instances": [{"b64": "/9j/4AAQ..."}]},
+                "example": {"signature_name": "serving_default", "instances": [{"b64": PICTURE}]},
             }
         },
     }
@@ -64,12 +65,28 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("/{model}:predict", openapi_extra=_BODY)
-@router.post("/{model}/versions/{version}:predict", openapi_extra=_BODY)
-@router.post("/{model}/labels/{label}:predict", openapi_extra=_BODY)
-async def predict(
-    request: Request, state: Shared, caller: By, model: str, version: str | None = None, label: str | None = None
-) -> dict[str, Any]:
+async def predict(request: Request, state: Shared, caller: By, model: str) -> dict[str, Any]:
     """What the model finds in each picture: `predictions` for `instances`, `outputs` for `inputs`."""
+    return await _predicted(request, state, caller, model)
+
+
+@router.post("/{model}/versions/{version}:predict", openapi_extra=_BODY)
+async def predict_by_version(
+    request: Request, state: Shared, caller: By, model: str, version: str
+) -> dict[str, Any]:  # fmt: skip
+    """What this version of the model finds."""
+    return await _predicted(request, state, caller, model, version=version)
+
+
+@router.post("/{model}/labels/{label}:predict", openapi_extra=_BODY)
+async def predict_by_label(request: Request, state: Shared, caller: By, model: str, label: str) -> dict[str, Any]:
+    """What the version with this label finds."""
+    return await _predicted(request, state, caller, model, label=label)
+
+
+async def _predicted(
+    request: Request, state: State, caller: Caller, model: str, version: str | None = None, label: str | None = None
+) -> dict[str, Any]:
     reference = _reference(await state.known_models(), model, version, label)
     document = await read_json(request)
     in_rows, tensors = _tensors(document)
@@ -85,12 +102,26 @@ async def predict(
 
 
 @router.get("/{model}", dependencies=[READS])
+async def status(state: Shared, model: str) -> dict[str, list[dict[str, Any]]]:
+    """The loaded versions and their state."""
+    return await _status(state, model)
+
+
 @router.get("/{model}/versions/{version}", dependencies=[READS])
+async def status_by_version(state: Shared, model: str, version: str) -> dict[str, list[dict[str, Any]]]:
+    """The state of this version."""
+    return await _status(state, model, version=version)
+
+
 @router.get("/{model}/labels/{label}", dependencies=[READS])
-async def status(
-    state: Shared, model: str, version: str | None = None, label: str | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """The loaded versions and their state; of one, where one is named."""
+async def status_by_label(state: Shared, model: str, label: str) -> dict[str, list[dict[str, Any]]]:
+    """The state of the version with this label."""
+    return await _status(state, model, label=label)
+
+
+async def _status(
+    state: State, model: str, version: str | None = None, label: str | None = None
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     known = await state.known_models()
     asked = _reference(known, model, version, label).partition("@")[2]
     versions = [one for one in known[model].versions if asked in ("", one)] if model in known else []
@@ -102,12 +133,26 @@ async def status(
 
 
 @router.get("/{model}/metadata", dependencies=[READS])
-@router.get("/{model}/versions/{version}/metadata", dependencies=[READS])
-@router.get("/{model}/labels/{label}/metadata", dependencies=[READS])
-async def metadata(
-    state: Shared, model: str, version: str | None = None, label: str | None = None
-) -> dict[str, Any]:  # fmt: skip
+async def metadata(state: Shared, model: str) -> dict[str, Any]:
     """The model's tensors, as the one signature that it has."""
+    return await _metadata(state, model)
+
+
+@router.get("/{model}/versions/{version}/metadata", dependencies=[READS])
+async def metadata_by_version(state: Shared, model: str, version: str) -> dict[str, Any]:
+    """The same of this version."""
+    return await _metadata(state, model, version=version)
+
+
+@router.get("/{model}/labels/{label}/metadata", dependencies=[READS])
+async def metadata_by_label(state: Shared, model: str, label: str) -> dict[str, Any]:
+    """The same of the version with this label."""
+    return await _metadata(state, model, label=label)
+
+
+async def _metadata(
+    state: State, model: str, version: str | None = None, label: str | None = None
+) -> dict[str, Any]:  # fmt: skip
     known = await state.known_models()
     asked = _reference(known, model, version, label).partition("@")[2]
     offer = known.get(model)

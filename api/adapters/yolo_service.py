@@ -19,6 +19,7 @@ from api.adapters.detecting import detections, drawn
 from api.adapters.document import errors
 from api.adapters.foreign import foreign_route
 from api.keys import Caller
+from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import SpotterError
@@ -54,7 +55,8 @@ _FORM: dict[str, Any] = {
                         "image_file": {"type": "string", "format": "binary"},
                         "threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": THRESHOLD},
                     },
-                }
+                },
+                "example": {"image_file": BYTES, "threshold": 0.4},
             }
         },
     }

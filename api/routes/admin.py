@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from api.answers import job_answer, next_link
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.routes.pictures import stored
 from api.scopes import ADMIN
 from api.state import Shared
@@ -54,7 +54,7 @@ async def list_dead(
     return DeadPage(dead=[letter for _, letter in rows[:limit]], next=following)
 
 
-@router.post("/dead/{job}/{index}/replay", status_code=202, response_model=JobView, responses=JOB_ANSWERS)
+@router.post("/dead/{job}/{index}/replay", status_code=202, response_model=JobView, responses=problems(404, 429))
 async def replay(state: Shared, job: str, index: Annotated[int, Path(ge=0, lt=10_000)]) -> Response:
     """Try a dead picture again, as a new job of this one picture with the options and the owner of the old one.
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from api.scopes import READS
 
-router = APIRouter(include_in_schema=False, dependencies=[READS])
+router = APIRouter(tags=["service"], dependencies=[READS])
 
 _CDN = "https://cdn.jsdelivr.net"
 POLICY = (

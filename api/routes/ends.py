@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from api.answers import job_answer, limit_headers
 from api.keys import Caller
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.scopes import Writer
 from api.state import Shared, State
 from shared import observe
@@ -25,7 +25,7 @@ LOOKS_AT_ONCE = 16
 """Uploads looked for in S3 side by side."""
 
 
-@router.post("/jobs/{job}/cancel", response_model=JobView, responses=JOB_ANSWERS)
+@router.post("/jobs/{job}/cancel", response_model=JobView, responses=problems(404, 409))
 async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     """End a job at once: what waits is never begun, and what runs is not written any more. 409 when it has ended."""
     outcome = await state.store.run(cancel(job, caller.owner))
@@ -39,7 +39,7 @@ async def cancel_job(state: Shared, caller: Writer, job: str) -> Response:
     return job_answer(snapshot, state.settings.base_url)
 
 
-@router.post("/jobs/{job}/retry", status_code=202, response_model=JobView, responses=JOB_ANSWERS)
+@router.post("/jobs/{job}/retry", status_code=202, response_model=JobView, responses=problems(404, 409))
 async def retry_job(state: Shared, caller: Writer, job: str) -> Response:
     """Try the failed, expired and canceled pictures of an ended job again; results that succeeded stay.
 
@@ -55,7 +55,7 @@ async def retry_job(state: Shared, caller: Writer, job: str) -> Response:
     return job_answer(await state.snapshot(job, caller.owner), state.settings.base_url, 202, headers)
 
 
-@router.delete("/jobs/{job}", status_code=204, responses=JOB_ANSWERS, response_class=Response)
+@router.delete("/jobs/{job}", status_code=204, responses=problems(404), response_class=Response)
 async def delete_job(state: Shared, caller: Writer, job: str) -> Response:
     """Leave nothing of a job: results, uploads that came with it, annotated pictures, webhooks not yet delivered.
 

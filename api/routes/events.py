@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header
 
 from api.events import MEDIA_TYPE, EventStream
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.scopes import Reader
 from api.state import Shared
 from shared.events import START, Position
@@ -26,8 +26,7 @@ _STREAM: dict[str, Any] = {
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _STREAM,
     204: {"description": "the listener has seen the end already"},
-    404: JOB_ANSWERS[404],
-    429: JOB_ANSWERS[404],
+    **problems(404, 429),
 }
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from api.answers import etag, job_answer, limit_headers, next_link
 from api.bodies import read_submission
@@ -18,10 +18,10 @@ from api.idempotency import HEADER, read_key
 from api.intake import allowed, ended, prepare, take_in
 from api.keys import Caller
 from api.listing import CURSOR, Filter, find, metadata_filter
-from api.openapi import JOB_ANSWERS, LOOK_ANSWERS, PUT_ANSWERS, PUT_BODY, SUBMIT_BODY
+from api.openapi import LOOK_ANSWERS, POST_ANSWERS, PUT_ANSWERS, PUT_BODY, SUBMIT_BODY
 from api.scopes import Reader, Writer
 from api.state import Shared, State
-from shared.schema import JOB_ID, JobView, Status
+from shared.schema import JOB_ID, JobView, Moment, Status
 from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
@@ -38,7 +38,7 @@ class JobPage(BaseModel):
     next: str | None
 
 
-@router.post("/jobs", status_code=202, response_model=JobView, responses=JOB_ANSWERS, openapi_extra=SUBMIT_BODY)
+@router.post("/jobs", status_code=202, response_model=JobView, responses=POST_ANSWERS, openapi_extra=SUBMIT_BODY)
 async def submit(request: Request, state: Shared, caller: Writer) -> Response:
     """Take a detection job: JSON (`image` or `images`), a form with `file`s, a zip, or one picture as the raw
     body.
@@ -89,7 +89,7 @@ async def _submit(
     return job_answer(snapshot, state.settings.base_url, status, headers)
 
 
-@router.get("/jobs/{job}", response_model=JobView, responses=JOB_ANSWERS | LOOK_ANSWERS | {429: JOB_ANSWERS[404]})
+@router.get("/jobs/{job}", response_model=None, responses=LOOK_ANSWERS)
 async def look(
     request: Request,
     state: Shared,
@@ -142,8 +142,8 @@ async def list_jobs(
     caller: Reader,
     status: Status | None = None,
     model: str | None = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> JobPage:

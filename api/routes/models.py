@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.offers import Offer, offers
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.scopes import READS
 from api.state import Shared, State
 from shared.errors import ModelNotFound
@@ -87,7 +87,7 @@ async def list_models(state: Shared) -> ModelList:
     return ModelList(models=await _shown(state, [(offer, offer.default) for offer in known.values()], seen.live))
 
 
-@router.get("/models/{name}", response_model=ModelView, responses={404: JOB_ANSWERS[404]})
+@router.get("/models/{name}", response_model=ModelView, responses=problems(404))
 async def look(state: Shared, name: str) -> ModelView:
     """One model, by `name`, or with the labels of a certain version by `name@version` or `name@alias`."""
     seen = await state.store.run(fleet())

@@ -21,7 +21,15 @@ async def alive() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses={503: {"description": "not ready, and why"}})
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "description": "not ready, and why",
+        "content": {"application/json": {"schema": {"type": "object", "required": ["status", "reason"]}}},
+    }
+}
+
+
+@router.get("/readyz", responses=_NOT_READY)
 async def ready(state: Shared, response: Response) -> dict[str, Any]:
     """200 when the store answers and a live worker serves the default model. `store`: how durable it is set up."""
     default = state.settings.default_model
@@ -38,7 +46,12 @@ async def ready(state: Shared, response: Response) -> dict[str, Any]:
     return {"status": "ready", "workers": len(live), "model": default, "store": kept.shown()}
 
 
-@router.get("/metrics", response_class=Response, dependencies=[METRICS])
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get("/metrics", responses=_TEXT, response_class=Response, dependencies=[METRICS])
 async def metrics(state: Shared) -> Response:
     """Prometheus text: the queue, the jobs, the workers and the stages of all workers."""
     store = state.store

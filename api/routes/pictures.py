@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.scopes import Reader
 from api.state import Shared, State
 from shared.blobs import drawn_blob
@@ -25,7 +25,19 @@ _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _MAGIC = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
 
 
-@router.get("/jobs/{job}/pictures/{index}", responses=JOB_ANSWERS, response_class=Response)
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the picture",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in (*_FORMATS, "image/gif", "image/bmp", "application/octet-stream")
+        },
+    },
+    **problems(404, 406),
+}
+
+
+@router.get("/jobs/{job}/pictures/{index}", responses=_PICTURE, response_class=Response)
 async def picture(
     request: Request,
     state: Shared,

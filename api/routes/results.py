@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from api.datasets import about, pages
 from api.formats import FORMATS, Format, LineFormat
 from api.formats.dataset import Entry
-from api.openapi import JOB_ANSWERS
+from api.openapi import problems
 from api.resultpages import MEDIA_TYPE, MOST, ResultStream, result_page
 from api.scopes import Reader
 from api.state import Shared, State
@@ -30,8 +30,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
             MEDIA_TYPE: {"schema": {"type": "string"}, "example": '{"index":0,"id":null,"status":"succeeded"}\n'}
         },
     },
-    404: JOB_ANSWERS[404],
-    429: JOB_ANSWERS[404],
+    **problems(404, 429),
 }
 LINES = 200
 """Pictures read at once: some ten kilobytes, and a few milliseconds of this process."""

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from api.bodies import read_picture
 from api.intake import allowed, store_large
-from api.openapi import BINARY, JOB_ANSWERS
+from api.openapi import BINARY, problems
+from api.openapi_examples import BYTES
 from api.scopes import Reader, Writer
 from api.state import Shared
 from shared.errors import UploadNotFound
@@ -27,12 +28,18 @@ UPLOAD_BODY: dict[str, Any] = {
         "content": {
             "image/*": {"schema": BINARY},
             "multipart/form-data": {
-                "schema": {"type": "object", "required": ["file"], "properties": {"file": BINARY}},
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": BINARY},
+                    "additionalProperties": False,
+                },
+                "example": {"file": BYTES},
             },
         },
     }
 }
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: JOB_ANSWERS[404]}
+_NOT_FOUND = problems(404)
 
 
 class UploadView(BaseModel):
@@ -47,7 +54,7 @@ class UploadView(BaseModel):
     "",
     status_code=201,
     response_model=UploadView,
-    responses={status: JOB_ANSWERS[status] for status in (400, 413, 415)},
+    responses=problems(400, 413, 415),
     openapi_extra=UPLOAD_BODY,
 )
 async def send(

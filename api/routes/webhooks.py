@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.answers import next_link
 from api.intake import check_endpoint
 from api.keys import Caller
-from api.openapi import PROBLEM
+from api.openapi import problems
+from api.openapi_examples import example
 from api.scopes import Reader, Writer
 from api.state import Shared, State
 from shared.deliveries import (
@@ -34,7 +35,7 @@ from shared.deliveries import (
 )
 from shared.errors import FieldError, InvalidRequest, WebhookSecretFixed
 from shared.outbox import State as DeliveryState
-from shared.schema import DEFAULT_OWNER, Strict, WebUrl, rfc3339
+from shared.schema import DEFAULT_OWNER, NUMBER_ONLY, Moment, Strict, WebUrl, rfc3339
 from shared.signing import owner_secret
 
 router = APIRouter(tags=["webhooks"])
@@ -62,8 +63,8 @@ class DeliveryPage(BaseModel):
 class RecoverRequest(Strict):
     """Which failed and disabled deliveries to send again: those of events from `since` on, up to `until`."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
 
 
 class RecoverAnswer(BaseModel):
@@ -100,7 +101,7 @@ class TestAnswer(BaseModel):
 class RotateRequest(Strict):
     """How long the present secret goes on signing beside the new one; 0: not at all (it has leaked)."""
 
-    overlap_s: Annotated[int, Field(ge=0, le=604_800)] = ROTATION_S
+    overlap_s: Annotated[int, Field(ge=0, le=604_800), NUMBER_ONLY] = ROTATION_S
 
 
 class Secret(BaseModel):
@@ -110,7 +111,7 @@ class Secret(BaseModel):
     previous_until: str | None
 
 
-@router.get("/jobs/{job}/deliveries", response_model=DeliveryList, responses={404: PROBLEM})
+@router.get("/jobs/{job}/deliveries", response_model=DeliveryList, responses=problems(404))
 async def list_of_job(state: Shared, caller: Reader, job: str) -> DeliveryList:
     """What was told of the job, to whom, and what came of every attempt."""
     return DeliveryList(deliveries=await state.store.run(deliveries_of(job, caller.owner)))
@@ -120,7 +121,7 @@ async def list_of_job(state: Shared, caller: Reader, job: str) -> DeliveryList:
     "/jobs/{job}/deliveries/{delivery}/redeliver",
     status_code=202,
     response_model=DeliveryList,
-    responses={404: PROBLEM},
+    responses=problems(404),
 )
 async def send_again(state: Shared, caller: Writer, job: str, delivery: Name) -> DeliveryList:
     """Send a delivery again, whatever became of it: now, under its id, with the whole schedule of attempts before it.
@@ -154,7 +155,13 @@ async def list_all(
     return DeliveryPage(deliveries=page.deliveries, next=following)
 
 
-@router.post("/deliveries/recover", status_code=202, response_model=RecoverAnswer, responses={422: PROBLEM})
+@router.post(
+    "/deliveries/recover",
+    status_code=202,
+    response_model=RecoverAnswer,
+    responses=problems(413, 422),
+    openapi_extra=example({"since": "2026-01-02T03:00:00Z"}),
+)
 async def recover_range(state: Shared, caller: Writer, asked: RecoverRequest) -> RecoverAnswer:
     """Send what failed, or found its endpoint disabled, again: 1,000 deliveries a call, oldest event first."""
     until = asked.until or datetime.now(UTC)
@@ -166,7 +173,12 @@ async def recover_range(state: Shared, caller: Writer, asked: RecoverRequest) ->
     return RecoverAnswer(sent=done.sent, lost=done.lost, next_since=rfc3339(done.next_ms))
 
 
-@router.post("/webhooks/test", response_model=TestAnswer, responses={422: PROBLEM, 429: PROBLEM})
+@router.post(
+    "/webhooks/test",
+    response_model=TestAnswer,
+    responses=problems(413, 422, 429),
+    openapi_extra=example({"url": "https://example.com/hooks"}),
+)
 async def test_endpoint(state: Shared, caller: Writer, asked: TestRequest) -> TestAnswer:
     """Send a signed `webhook.test` there, once, and say what came of it.
 
@@ -189,14 +201,19 @@ async def test_endpoint(state: Shared, caller: Writer, asked: TestRequest) -> Te
     return TestAnswer(id=name, state=found.state, status=made.status, error=made.error, latency_ms=latency_ms)
 
 
-@router.get("/webhooks/secret", response_model=Secret, responses={409: PROBLEM})
+@router.get("/webhooks/secret", response_model=Secret, responses=problems(409))
 async def show_secret(response: Response, state: Shared, caller: Writer) -> Secret:
     """The secret that your webhooks are signed with. Another owner's is another one."""
     master = _master(state, caller)
     return _secret(response, master, caller, await state.store.run(rotations(caller.owner)))
 
 
-@router.post("/webhooks/secret/rotate", response_model=Secret, responses={409: PROBLEM, 429: PROBLEM})
+@router.post(
+    "/webhooks/secret/rotate",
+    response_model=Secret,
+    responses=problems(409, 413, 429),
+    openapi_extra=example({"overlap_s": 3600}),
+)
 async def rotate_secret(
     response: Response, state: Shared, caller: Writer, asked: RotateRequest | None = None
 ) -> Secret:

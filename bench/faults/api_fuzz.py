@@ -1,19 +1,16 @@
-"""API fuzz: what schemathesis makes of the service's own OpenAPI document, valid and not, against every route.
+"""API fuzz: every operation of the service's own OpenAPI document, adapters included, against the service as it runs.
 
-No answer may be 5xx, every error is a problem with the stable fields (an adapter's: of its documented type), and every
-status is one that the document names. Half of the requests that name a job name one that is there. Waits are cut to
-nothing.
+Of each operation: the document's own examples; what schemathesis makes of its schema, allowed and not, at the bounds
+and at random; requests with no key, a wrong one and one without the scope; and what no schema describes
+(api_damage.py). Half of the requests name things that are there (api_stage.py). What an answer must be: api_checks.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httpx
@@ -24,131 +21,214 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 from bench.arguments import say
+from bench.faults import api_damage
+from bench.faults.api_asking import Asker, Found, Store
+from bench.faults.api_stage import make_key
 from bench.faults.scenario import Row, chance, conclude, parser, workplace
 from bench.faults.service import Service
+from shared.connection import connect
+from shared.keys import new_key
+from shared.store import JobStore
 
-FIELDS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
-PROBLEM = "application/problem+json"
-SHOWN = 20
-FETCH_S = 0.5
-"""What the requests name is not there, and adapters wait for their jobs."""
-JOB = {"image": {"url": "https://example.com/dog.jpg"}}
-
-
-@dataclass
-class Found:
-    """Answers by status, and what was wrong, a sentence each."""
-
-    statuses: Counter[int] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-    @property
-    def cases(self) -> int:
-        """How many were answered."""
-        return self.statuses.total()
+SHOWN = 40
+SETTINGS = {
+    "adapters": "all", "webhook_secret": "whsec_c3BvdHRlci1mYXVsdHMtYmVuY2gtc2VjcmV0IQ==", "webhook_timeout_s": "1",
+    "fetch_timeout_s": "0.3", "max_pictures": "30", "queue_limit": "10000000", "owner_rate": "0",
+    "owner_open_jobs": "0", "owner_waiting": "0",
+}  # fmt: skip
+"""What the requests name is not there, adapters wait for their jobs, and nothing is to be refused for want of room."""
+PARTS = {"at the bounds": 0.3, "allowed": 0.2, "not allowed": 0.25, "keys": 0.05, "damaged": 0.2}
+"""Of the cases of one operation."""
 
 
-def fuzz(base_url: str, headers: Mapping[str, str], cases: int, number: int, only: str = "") -> Found:
-    """`cases` requests in all, in equal parts for each operation; `number` is the seed.
+class Fuzz:
+    """All operations of one service's document. `number` is the seed; `model` one that a worker serves."""
 
-    `only`: operations with a tag that begins so.
-    """
-    found, random = Found(), chance(number, "jobs")
-    with httpx.Client(base_url=base_url, headers=dict(headers), timeout=30) as client:
-        document = client.get("/openapi.json").json()
+    def __init__(self, base_url: str, store: Store, model: str, number: int) -> None:
+        self._random, self._number = chance(number, "fuzz"), number
+        self._asker = Asker(base_url, store, model, self._random)
+        schemathesis.serializer.alias("application/zip", "application/octet-stream")
+        document = httpx.get(f"{base_url}/openapi.json", headers=self._asker.headers, timeout=30).json()
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=base_url)
+        schema.config.generation.update(with_security_parameters=False)
         every = list(schema.get_all_operations())
-        operations = [result.ok() for result in every if isinstance(result, Ok)]
-        if len(operations) < len(every):
-            raise RuntimeError(f"the document is not valid: {[one for one in every if not isinstance(one, Ok)]}")
-        operations = [one for one in operations if not only or any(tag.startswith(only) for tag in one.tags or ())]
-        jobs = [client.post("/jobs", json=JOB).json()["id"] for _ in range(5)]
-        while found.cases < cases:
-            for operation in operations:
-                for mode in GenerationMode.POSITIVE, GenerationMode.NEGATIVE:
-                    job = random.choice(jobs) if random.random() < 0.5 else None
-                    _some(operation, mode, max(1, cases // len(operations) // 2), number, partial(
-                        _ask, found, headers, document["paths"][operation.path], job
-                    ))  # fmt: skip
-            number += 1  # operations with little to vary are done before their share is
-    return found
+        if wrong := [one for one in every if not isinstance(one, Ok)]:
+            raise RuntimeError(f"the document is not valid: {wrong}")
+        self.operations: list[Any] = [one.ok() for one in every if isinstance(one, Ok)]
+        self._reader = make_key(store.api, "reader", "jobs:read")
+        self._meter = make_key(store.api, "meter", "metrics")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A key that may do everything."""
+        return self._asker.headers
+
+    def run(self, cases: int) -> Found:
+        """About `cases` of them, in equal parts for each operation."""
+        share = max(len(PARTS), -(-cases // len(self.operations)))
+        with self._asker:
+            for operation in self.operations:
+                before = self._asker.found.cases
+                self._examples(operation)
+                self._keys(operation, max(1, int(share * PARTS["keys"]) // 4))
+                self._at_the_bounds(operation, int(share * PARTS["at the bounds"]))
+                if can_be_wrong(operation.definition.raw):
+                    self._drawn(operation, GenerationMode.NEGATIVE, "not allowed", int(share * PARTS["not allowed"]))
+                self._drawn(operation, GenerationMode.POSITIVE, "allowed", max(1, int(share * PARTS["allowed"])))
+                self._damaged(operation, share - (self._asker.found.cases - before))
+        return self._asker.found
+
+    # -- kinds of cases -----------------------------------------------------------------------------------------------
+
+    def _examples(self, operation: Any) -> None:  # noqa: ANN401 - schemathesis'
+        """The document's, as they are."""
+        for kind, value in examples(operation.definition.raw):
+            self._asker.turn()
+            case = operation.Case(
+                path_parameters=dict.fromkeys(_names(operation.path), ""), body=value, media_type=kind
+            )
+            self._asker.aim(case)
+            self._asker.judged(case, "examples")
+
+    def _at_the_bounds(self, operation: Any, most: int) -> None:  # noqa: ANN401
+        every = list(
+            operation.schema.iter_coverage_cases(
+                operation, generation_modes=list(GenerationMode), generation_config=operation.schema.config.generation
+            )
+        )
+        for case in self._random.sample(every, min(most, len(every))):
+            self._aimed(case, "at the bounds")
+
+    def _drawn(self, operation: Any, mode: GenerationMode, kind: str, most: int) -> None:  # noqa: ANN401
+        strategy = operation.as_strategy(generation_mode=mode)
+        for _ in range(3):  # hypothesis stops where it has nothing new
+            left = most - self._draw(strategy, lambda case: self._aimed(case, kind), most)
+            self._number += 1
+            if (most := left) <= 0:
+                return
+
+    def _draw(self, strategy: Any, use: Callable[[Any], None], most: int) -> int:  # noqa: ANN401
+        """Up to `most` of the strategy's; how many there were."""
+        used = 0
+
+        def one(case: Any) -> None:  # noqa: ANN401
+            nonlocal used
+            if used < most:
+                used += 1
+                use(case)
+
+        tried = settings(max_examples=most, deadline=None, database=None, phases=[Phase.generate],
+                         suppress_health_check=list(HealthCheck))  # fmt: skip
+        with suppress(Unsatisfiable):  # nothing of an operation without parameters can be wrong
+            seed(self._number)(tried(given(case=strategy)(one)))()
+        return used
+
+    def _keys(self, operation: Any, most: int) -> None:  # noqa: ANN401
+        """Without a key, with one that nobody has, with one that is none, and with one for something else."""
+        if not operation.definition.raw.get("security"):
+            return
+        other = self._reader if operation.path == "/metrics" else self._meter
+        asked = ((None, 401), (new_key(), 401), ("spt_no_key", 401), (other, 403))
+
+        def each(case: Any) -> None:  # noqa: ANN401
+            self._asker.aim(case)
+            for key, status in asked:
+                answer = self._asker.send(case, {"Authorization": f"Bearer {key}"} if key else {}, "keys")
+                if answer.status_code != status:
+                    self._asker.wrong(case, f"{answer.status_code} instead of {status} with the key {key}", answer)
+
+        self._draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), each, most)
+
+    def _damaged(self, operation: Any, most: int) -> None:  # noqa: ANN401
+        """What no schema describes."""
+        raw = operation.definition.raw
+        bodies = list(api_damage.BODIES)
+        for kind, value in examples(raw):
+            if kind == "application/json":
+                bodies += [(kind, body) for body in api_damage.spoiled(value)]
+        for _ in range(most):
+            self._asker.turn()
+            what = self._random.random()
+            values = self._asker.values(ended=True)
+            sent, headers, body = api_damage.filled(operation.path, values), self._asker.headers, b""
+            if what < 0.6 and "requestBody" in raw:
+                sort, body = self._random.choice(bodies)
+                headers |= {} if sort is None else {"Content-Type": sort}
+            elif what < 0.8:
+                headers |= self._random.choice(api_damage.HEADERS)
+            else:
+                sent = self._random.choice(list(api_damage.paths(operation.path, values)))
+            self._asker.raw(operation, sent, headers, body)
+
+    def _aimed(self, case: Any, kind: str) -> None:  # noqa: ANN401
+        """At what is there, every other time."""
+        self._asker.turn()
+        if self._random.random() < 0.5 or case.path.endswith("/events"):  # streams of other jobs do not end
+            self._asker.aim(case)
+        self._asker.judged(case, kind)
 
 
-def _some(operation: Any, mode: GenerationMode, cases: int, number: int, ask: Callable[[Any], None]) -> None:  # noqa: ANN401
-    """Up to `cases` different ones of one operation."""
-
-    def one(case: Any) -> None:  # noqa: ANN401 - schemathesis' case
-        ask(case)
-
-    tried = settings(max_examples=cases, deadline=None, database=None, phases=[Phase.generate],
-                     suppress_health_check=list(HealthCheck))  # fmt: skip
-    with suppress(Unsatisfiable):  # nothing of an operation without parameters can be wrong
-        seed(number)(tried(given(case=operation.as_strategy(generation_mode=mode))(one)))()
+def _names(path: str) -> list[str]:
+    return [part.partition("}")[0] for part in path.split("{")[1:]]
 
 
-def _ask(found: Found, headers: Mapping[str, str], path: Mapping[str, Any], job: str | None, case: Any) -> None:  # noqa: ANN401
-    _aim(case, job)
-    answer = case.call(headers=dict(headers))
-    found.statuses[answer.status_code] += 1
-    if what := _wrong(answer, path.get(case.method.lower(), {}).get("responses", {}), case.formatted_path):
-        found.wrong.append(f"{case.method} {case.formatted_path}: {what}")
+def can_be_wrong(operation: Mapping[str, Any]) -> bool:
+    """Whether its schema forbids anything: any text may stand in paths and headers of which it says no more."""
+    return "requestBody" in operation or any(
+        one["in"] not in ("path", "header") or not _any_text(one["schema"]) for one in operation.get("parameters", ())
+    )
 
 
-def _aim(case: Any, job: str | None) -> None:  # noqa: ANN401
-    """Name a job that is there, where one is named, and do not wait."""
-    if job and "job" in (case.path_parameters or {}):
-        case.path_parameters["job"] = job
-    follows = case.path.endswith("/results") and str((case.query or {}).get("follow", "false")).lower() != "false"
-    if follows or case.path.endswith("/events"):
-        case.path_parameters["job"] = "job_that-is-not-there"  # a stream ends with its job, and these do not end
-    if "wait" in (case.query or {}):
-        case.query["wait"] = 0
-    for name in case.headers or ():
-        if name.lower() == "prefer":
-            case.headers[name] = "wait=0"
+def _any_text(schema: Mapping[str, Any]) -> bool:
+    forms = schema.get("anyOf", [schema])
+    return all(
+        one["type"] in ("string", "null") and not {"pattern", "minLength", "maxLength"} & set(one) for one in forms
+    )
 
 
-def _wrong(answer: Any, named: Mapping[str, Any], path: str) -> str | None:  # noqa: ANN401 - schemathesis' response
-    """What an answer must not be. (`/readyz` says 503 itself: no worker runs here.)"""
-    if path == "/readyz" and answer.status_code == 503:
-        return None
-    status, kind = answer.status_code, answer.headers.get("content-type", [""])[0]
-    if status >= 500:
-        return f"{status} {answer.content[:200]!r}"
-    if str(status) not in named and status != 405:
-        return f"{status} is not in the document: {answer.content[:200]!r}"
-    if status >= 400:
-        kind = kind.split(";")[0]
-        if kind not in named.get(str(status), {}).get("content", {PROBLEM: {}}):
-            return f"{status} came as {kind}"
-        ours = "schemas/Problem" in str(named.get(str(status), "schemas/Problem"))
-        if ours and (not set(problem := json.loads(answer.content)) >= FIELDS or problem["status"] != status):
-            return f"{status} is not a whole problem: {problem}"
-    return None
+def examples(operation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Content type and value of each example of an operation's body."""
+    for kind, form in operation.get("requestBody", {}).get("content", {}).items():
+        if "example" in form:
+            yield kind, form["example"]
+        for one in form.get("examples", {}).values():
+            yield kind, one["value"]
 
 
 def run(asked: argparse.Namespace) -> Row:
     """`cases` of them against a whole service with one worker, all adapters, and API keys asked for."""
-    settings = {"queue_limit": "10000000", "adapters": "all", "fetch_timeout_s": str(FETCH_S)}
-    with workplace("api_fuzz") as (folder, models), Service(folder, models, workers=1, settings=settings) as service:
-        headers = {"Authorization": f"Bearer {service.key}"}
-        found = fuzz(f"http://127.0.0.1:{service.port}", headers, asked.cases, asked.seed)
+    with (
+        workplace("api_fuzz") as (folder, models),
+        Service(folder, models, workers=1, settings=SETTINGS) as service,
+        connect(service.store_url_of("api"), "api") as api,
+        connect(service.store_url_of("worker-1"), "worker") as worker,
+    ):
+        store = Store(JobStore(api), JobStore(worker))
+        fuzz = Fuzz(f"http://127.0.0.1:{service.port}", store, "yolov3-tiny", asked.seed)
+        found = fuzz.run(asked.cases)
     for text in found.wrong[:SHOWN]:
         say(text)
+    missed = {operation.label for operation in fuzz.operations} - set(found.operations)
+    say(json.dumps({"by operation": found.operations, "by check": found.judge.looks}))
     return Row(
-        load=f"{asked.cases:,} cases of schemathesis over all routes, those of the adapters among them",
-        fault="values of every kind, allowed and not, in paths, queries, headers and bodies",
-        reach="0 answers of 5xx, every error problem+json, every status documented",
-        measured={"cases": found.cases, "wrong": len(found.wrong)}
-        | {f"answered {status}": count for status, count in sorted(found.statuses.items())},
-        held=not found.wrong and found.cases >= asked.cases * 0.9,
-    )
+        load=f"{asked.cases:,} cases over all {len(fuzz.operations)} operations of the document, adapters included",
+        fault="values of every kind, allowed and not, keys missing and wrong, bodies damaged below their schema",
+        reach="0 answers of 5xx, every status documented, every error of our routes problem+json with a stable code",
+        measured={
+            "cases": found.cases, "operations never met": sorted(missed),
+            "fewest cases of one": min(found.operations.values()), "wrong": len(found.wrong),
+            "5xx": sum(count for status, count in found.statuses.items() if status >= 500),
+            "looks by check": dict(found.judge.looks), "kinds": dict(found.kinds),
+            "answers": {str(status): count for status, count in sorted(found.statuses.items())},
+        },
+        held=not found.wrong and not missed and found.cases >= asked.cases * 0.9,
+    )  # fmt: skip
 
 
 def main() -> None:
     """The command line."""
-    conclude(run, parser(__doc__, {"cases": 10_000}, {"cases": 500}).read())
+    conclude(run, parser(__doc__, {"cases": 20_000}, {"cases": 700}).read())
 
 
 if __name__ == "__main__":

@@ -145,6 +145,10 @@ class Service:
         host = self.store_url.rpartition("@")[2]
         return redis.Redis.from_url(f"redis://looker:{self._looker}@{host}", socket_timeout=30)
 
+    def store_url_of(self, name: str) -> str:
+        """The store's address with the rights of a part."""
+        return self._parts[name].env["SPOTTER_REDIS_URL"]
+
     def await_store(self) -> float:
         """Epoch seconds at which the store answers again."""
         ready = self._parts["valkey"].ready

@@ -178,6 +178,8 @@ def test_lists_are_newest_first_in_pages_and_filtered(api: httpx.Client, worker:
         (URL | {"options": {"max_detections": 0}}, "options.max_detections"),
         (URL | {"priority": "urgent"}, "priority"),
         (URL | {"deadline_s": 0}, "deadline_s"),
+        (URL | {"deadline_s": True}, "deadline_s"),
+        (URL | {"retain_s": "60"}, "retain_s"),
         (URL | {"metadata": {"k": "v" * 513}}, "metadata.k"),
         (URL | {"metadata": {str(k): "v" for k in range(17)}}, "metadata"),
         (URL | {"webhook": {"url": "https://example.com"}}, "webhook.url"),
@@ -197,12 +199,20 @@ def test_a_wrong_field_is_named(api: httpx.Client, body: Any, field: str) -> Non
     assert api.get("/jobs").json()["jobs"] == []
 
 
+HALF = b'{"image": {"url": "https://example.com/dog.jpg"}, "options": %s}'
+"""With half a character in it, which JSON may have."""
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
     [
         (b"", "application/json", 400, "bad_json"),
         (b"{", "application/json", 400, "bad_json"),
+        (b"[" * 5_000, "application/json", 400, "bad_json"),
+        (b'{"image":' * 5_000, "application/json", 400, "bad_json"),
         (b"\xff\xfe", "application/json", 400, "bad_json"),
+        (HALF % b'{"classes": ["\\ud800"]}', "application/json", 422, "invalid_request"),
+        (HALF % b'{"thresholds": {"\\ud800": 0.5}}', "application/json", 422, "invalid_request"),
         (b"x", "text/plain", 415, "unsupported_media"),
         (b"", "image/jpeg", 422, "invalid_request"),
         (b"x", "multipart/form-data", 422, "invalid_request"),
@@ -224,6 +234,8 @@ def test_a_form_names_what_is_wrong_with_it(api: httpx.Client) -> None:
     for files, data in (({"image": b"x"}, {}), ({"file": b""}, {}), ({"file": b"x"}, {"threshold": "2"})):
         problem(api.post("/jobs", files=files, data=data), 422, "invalid_request")
     problem(api.post("/jobs", files={"file": b"x"}, data={"metadata": "{"}), 422, "invalid_request")
+    for deep in ("metadata", "options", "threshold", "retain_s"):
+        problem(api.post("/jobs", files={"file": b"x"}, data={deep: "[" * 5_000}), 422, "invalid_request")
     problem(api.post("/jobs", files={"file": b"x"}, data={"image": "y"}), 422, "invalid_request")
 
 

@@ -96,6 +96,8 @@ def test_the_annotated_picture_comes_in_the_format_asked_for(api: httpx.Client, 
         ("GET", "/nothing", "route_not_found"),
         ("DELETE", "/healthz", "method_not_allowed"),
         ("GET", "/jobs?limit=0", "invalid_request"),
+        ("GET", "/jobs?created_before=0", "invalid_request"),  # a number is no time of RFC 3339
+        ("GET", "/jobs?created_after=1767323045.5", "invalid_request"),
     ],
 )
 def test_every_error_is_a_problem(api: httpx.Client, method: str, path: str, code: str) -> None:

@@ -365,3 +365,20 @@ def test_the_secret_of_jobs_without_keys_is_the_operators(serve: Serve, store: J
 def test_a_key_that_only_reads_learns_no_secret(api: httpx.Client, store: JobStore) -> None:
     reads = bearer(make_key(store, "mine", "jobs:read"))
     assert api.get("/webhooks/secret", headers=reads).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/deliveries/recover", {"since": 0}),
+        ("/deliveries/recover", {"since": "1767323045"}),
+        ("/webhooks/secret/rotate", {"overlap_s": False}),
+        ("/webhooks/secret/rotate", {"overlap_s": "60"}),
+        ("/webhooks/secret/rotate", {"overlap_s": 0.5}),
+    ],
+)
+def test_times_are_texts_and_durations_numbers(
+    api: httpx.Client, mine: dict[str, str], path: str, body: dict[str, Any]
+) -> None:
+    answer = api.post(path, json=body, headers=mine)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, f"body.{next(iter(body))}")

@@ -179,6 +179,12 @@ def test_both_are_in_the_document(api: httpx.Client) -> None:
     assert set(operation["responses"]["422"]["content"]) == {"text/plain"}
 
 
+def test_half_a_character_is_no_base64() -> None:
+    """JSON may have one: `"\\ud800"`."""
+    with pytest.raises(InvalidRequest):
+        from_base64("\ud800", "x", 200)
+
+
 @given(st.binary(min_size=1, max_size=200), st.integers(1, 90))
 def test_base64_may_have_lines(data: bytes, width: int) -> None:
     text = base64.b64encode(data).decode()

@@ -181,6 +181,7 @@ PICTURE = struct.pack("<I", 7) + b"picture"
     ("length", "tail"),
     [
         ("-1", PICTURE),
+        ("9" * 5000, PICTURE),  # more digits than Python reads
         ("x", PICTURE),
         (str(len(HEAD) + 100), PICTURE),
         (str(len(HEAD)), PICTURE[:-1]),
