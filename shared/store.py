@@ -7,6 +7,7 @@ that change something, `views.py` those that only look. `JobStore` runs calls wi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,10 @@ PREFIX = "spotter:"
 EVENTS_CHANNEL = PREFIX + "events"
 """Pub/Sub: `<job id> <status> <version>` after each change of a job. A hint, not a record."""
 WORKER_TTL_MS = 20_000
+CALLS_AT_ONCE = 32
+"""Of one API process. With more the store does no more, and their connections stay open."""
+TURN_S = 2.0
+"""A call waits so long for its turn: thousands of others are done by then, or the store hangs."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,28 @@ class JobStore:
 
 
 class AsyncJobStore:
-    """Runs calls with asyncio."""
+    """Runs calls with asyncio, `CALLS_AT_ONCE` at most: each has a connection of its own, and the server one thread."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
         self._scripts: dict[str, Any] = {name: client.register_script(text) for name, text in scripts().items()}
 
     async def run(self, call: Call[T]) -> T:
-        """Raises StoreUnavailable, StoreFull, and what the call's own docstring names."""
-        with store_errors():
-            reply = await self._scripts[call.script](args=(PREFIX, *call.args))
+        """Raises StoreUnavailable (also where no turn comes within `TURN_S`), StoreFull, and what the call's own
+        docstring names.
+        """
+        await self._turn()
+        try:
+            with store_errors():
+                reply = await self._scripts[call.script](args=(PREFIX, *call.args))
+        finally:
+            self._turns.release()
         return call.read(reply)
+
+    async def _turn(self) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        with store_errors():
+            async with asyncio.timeout(TURN_S):
+                await self._turns.acquire()
