@@ -73,7 +73,7 @@ STEPS: dict[str, Step] = {
         "Accepts, and a deep queue", "bench.api",
         "One API process takes URL jobs, no worker runs. The last rows ask whether a job costs more behind many "
         "others: the costs are ratios of times, deep to shallow, so 1 means no. `us`: calls on the store, one client.",
-        (), ("--rounds", "1", "--seconds", "2"),
+        ("--deep",), ("--rounds", "1", "--seconds", "2"),
     ),
     "engine": Step(
         "The bare session", "bench.engine",

@@ -25,7 +25,7 @@ class _Raw(Worker):
     """Bodies are pictures, answers compact JSON."""
 
     def deserialize(self, data: bytes) -> bytes:
-        return data
+        return bytes(data)  # it is a bytearray, whatever Mosec's types say
 
     def serialize(self, data: Answer) -> bytes:
         return json.dumps(data).encode()
