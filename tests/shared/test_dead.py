@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from shared.dead import DeadLetter, dead_letter, dead_letters, take_off
-from shared.schema import Options, StoredSource, UploadSource, UrlSource
+from shared.lifecycle import delete
+from shared.schema import DEFAULT_OWNER, Options, StoredSource, UploadSource, UrlSource
 from shared.steps import accept, claim, crashed
 from shared.store import PREFIX, JobStore
 from shared.views import view
@@ -61,6 +62,12 @@ def test_an_entry_lives_as_long_as_its_job(store: JobStore, client: redis.Redis)
     assert [letter.job for letter in listed(store)] == [kept]
     assert store.run(dead_letter(gone, 0)) is None
     swept(store)
+    assert client.zrange(PREFIX + "dead", 0, -1) == [f"{kept}/0".encode()]
+
+
+def test_a_deleted_job_takes_its_entry_along(store: JobStore, client: redis.Redis) -> None:
+    gone, kept = (killed(store, UrlSource(url="https://example.com/a.jpg")) for _ in range(2))
+    assert store.run(delete(gone, DEFAULT_OWNER)) is not None
     assert client.zrange(PREFIX + "dead", 0, -1) == [f"{kept}/0".encode()]
 
 
