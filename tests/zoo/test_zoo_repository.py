@@ -89,6 +89,20 @@ def test_installs_at_once_get_one_version_each(tmp_path: Path) -> None:
         assert sorted(threads.map(one, models)) == ["1", "2", "3", "4", "5", "6"]
 
 
+def test_an_install_that_ends_while_another_looks_around_is_no_fault(
+    model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "models", model)
+    gone = tmp_path / "models" / "m" / ".new-gone"
+    glob = Path.glob
+
+    def and_one_that_is_renamed_meanwhile(path: Path, pattern: str) -> list[Path]:
+        return [*glob(path, pattern), gone]
+
+    monkeypatch.setattr(Path, "glob", and_one_that_is_renamed_meanwhile)
+    assert install(tmp_path / "models", converted(tmp_path, 1)).version == "2"
+
+
 def test_abandoned_install_is_swept(model: onnx.ModelProto, tmp_path: Path) -> None:
     for name in (".new-old", ".new-young"):
         (tmp_path / "m" / name).mkdir(parents=True)
