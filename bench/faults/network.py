@@ -84,8 +84,8 @@ class Network(Loopback):
             self._live.discard(link)
             for way in ways:
                 way.cancel()
+            back.close()  # before the next wait, which the end of the run may break off
             await asyncio.gather(*ways, return_exceptions=True)
-            back.close()
 
     async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(CHUNK):
