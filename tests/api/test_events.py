@@ -27,6 +27,7 @@ from shared.store import EVENTS_CHANNEL, PREFIX
 from spotter.address import free_port
 from spotter.stack import answers
 from tests.api.conftest import Serve
+from tests.api.test_connections import rest
 from tests.roles import as_role
 from tests.shared.store_samples import bad, good
 from tests.waiting import until
@@ -202,17 +203,6 @@ def test_a_quiet_stream_has_heartbeats_and_outlives_every_deadline(
         assert heard.parser.comments >= 4
 
 
-def received(connection: socket.socket) -> bytes:
-    """What still comes until the other side breaks it off."""
-    data = b""
-    try:
-        while part := connection.recv(65_536):
-            data += part
-    except ConnectionResetError:
-        pass
-    return data
-
-
 def test_whoever_does_not_read_is_cut_and_comes_back_without_a_loss(serve: Serve, worker: Any) -> None:
     impatient = serve(answer_timeout_s=0.6)
     job = send(impatient, 1500)
@@ -232,12 +222,12 @@ def test_whoever_does_not_read_is_cut_and_comes_back_without_a_loss(serve: Serve
         deaf.connect(("127.0.0.1", impatient.base_url.port or 0))
         deaf.sendall(b"GET /jobs/%s/events HTTP/1.1\r\nHost: x\r\n\r\n" % job.encode())
         time.sleep(2.5)  # nothing else tells that the other side has given up
-        data = received(deaf)
+        data = rest(deaf)
     assert not data.endswith(b"0\r\n\r\n"), "the answer came to its end"
     last = [line for line in data.decode(errors="replace").splitlines() if line.startswith("id: ")][-2][4:]
     with listening(impatient, job, last) as heard:
-        rest = list(heard)
-    assert len(rest) == 1500 - int(last.split("-")[1]) + 1
+        later = list(heard)
+    assert len(later) == 1500 - int(last.split("-")[1]) + 1
 
 
 def test_the_store_is_asked_when_something_changed_and_never_otherwise(
