@@ -1,4 +1,4 @@
--- with: turns quotas tokens
+-- with: turns quotas tokens uploads
 -- ARGV: prefix, id, owner or '', most tokens, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       queue bound, age boost ms, deadline s, blob ttl s, 1 where uploads that are not in the store were found elsewhere.
 -- The failed, expired and canceled pictures of a job that has ended wait again; what succeeded stays. Deadline and retention
@@ -57,7 +57,7 @@ for first = 1, #order, 500 do
   for at = first, math.min(first + 499, #order) do part[#part + 1] = again[order[at]] and '-' or order[at] end
   redis.call('RPUSH', done_key(id), unpack(part))
 end
-for _, upload in ipairs(uploads) do redis.call('EXPIRE', blob_key(upload), ARGV[12], 'GT') end
+for _, upload in ipairs(uploads) do prolong(owner, upload, tonumber(ARGV[12])) end
 for k = 0, total - 1 do redis.call('EXPIRE', drawn_key(id, k), ARGV[12], 'GT') end
 local score, deadline = NOW - tonumber(ARGV[10]), NOW + tonumber(ARGV[11]) * 1000
 redis.call('HDEL', key, 'started', 'finished')

@@ -15,10 +15,11 @@ from shared.events import START, news
 from shared.lifecycle import delete, retry
 from shared.outbox import DueDelivery, State, due_hooks, hooks_due, settle_hook
 from shared.schema import JobSpec, PictureResult, UploadSource, Webhook
-from shared.steps import accept, cancel, claim, crashed, finish, sweep
+from shared.steps import accept, blob_ttl_s, cancel, claim, crashed, finish, sweep
 from shared.store import PREFIX, JobStore
+from shared.uploads import hold, keep, kept
 from shared.views import page
-from tests.shared.machine.own_clock import Clock, ClockedStore, Trace
+from tests.shared.machine.own_clock import LOG_MOST, Clock, ClockedStore, Trace
 from tests.shared.store_samples import BY, accepting, bad, good, lose_deliveries, seen, spec, take
 
 HOOK = Webhook(url="https://one.example/", events=("job.canceled",))
@@ -186,3 +187,70 @@ def test_a_job_that_is_tried_again_in_the_last_moment_of_its_retention_stays_in_
     store.run(sweep(most=10, max_attempts=3))
     store.run(retry(job, queue_limit=10))
     assert [id for id, _ in store.run(page(before=None, count=10))] == [job.id]
+
+
+KEPT = UploadSource(upload="upk_" + "0" * 20)
+
+
+def keep_and_name(store: JobStore) -> JobSpec:
+    """A job that names an upload which its owner keeps for a minute."""
+    store.run(keep("default", KEPT.upload, b"bytes", 5, 60, most_bytes=0))
+    job = spec(deadline_s=5, retain_s=600)
+    assert store.run(hold("default", [KEPT.upload], 60)) == []
+    store.run(accept(job, [KEPT], queue_limit=10))
+    return job
+
+
+def is_kept_for(store: JobStore, client: redis.Redis, clock: Clock, ttl_s: int) -> None:
+    """It counts as kept for as long as its bytes live, and a later job that needs it for less does not shorten that."""
+    assert store.run(hold("default", [KEPT.upload], 61)) == []
+    found = store.run(kept("default", KEPT.upload))
+    assert found is not None
+    assert found.expires_ms == clock.now_ms + ttl_s * 1000
+    assert client.pexpiretime(PREFIX + "blob:" + KEPT.upload) == found.expires_ms
+
+
+def test_a_retry_prolongs_what_its_owner_keeps(client: redis.Redis) -> None:
+    clock = Clock(client)
+    store = ClockedStore(client, clock, Trace())
+    job = keep_and_name(store)
+    store.run(cancel(job.id))
+    clock.advance(59_000)
+    store.run(retry(job, queue_limit=10))
+    is_kept_for(store, client, clock, blob_ttl_s(job))
+
+
+def test_a_replay_prolongs_what_its_owner_keeps(client: redis.Redis) -> None:
+    clock = Clock(client)
+    store = ClockedStore(client, clock, Trace())
+    job = keep_and_name(store)
+    (one,) = take(store)
+    store.run(crashed(one, "a reason.", 1))
+    clock.advance(59_000)
+    found = store.run(dead_letter(job.id, 0))
+    assert found is not None
+    store.run(accept(found[0], [found[1]], queue_limit=10))
+    assert store.run(take_off(job.id, 0, found[1], found[0]))
+    is_kept_for(store, client, clock, blob_ttl_s(job))
+
+
+def test_what_is_over_and_in_no_list_of_its_owner_is_not_kept(client: redis.Redis) -> None:
+    """Pending when it left the log, it was kept for a week after its end, however many of them there were."""
+    clock = Clock(client)
+    store = ClockedStore(client, clock, Trace())
+    first, second = (canceled(store, spec(id=f"job_{k}", webhook=HOOK)) for k in range(2))
+    settle(store, due_of(store, first), "failed")
+    clock.advance(1)
+    others = [canceled(store, spec(id=f"job_other{k}", webhook=HOOK)) for k in range(LOG_MOST)]
+    assert (states(store, first), states(store, second)) == (["failed"], ["pending"])
+    for one in store.run(due_hooks(10, 30)):
+        settle(store, one, "delivered" if one.job == second.id else "failed")
+    assert states(store, second) == [], "it was delivered"
+    assert states(store, first) == [], "others failed after it"
+    assert [states(store, one) for one in others] == [["failed"]] * LOG_MOST
+
+
+def due_of(store: JobStore, job: JobSpec) -> DueDelivery:
+    """Its one delivery. Others that are due as well come back after their lease."""
+    (one,) = [one for one in store.run(due_hooks(10, 0)) if one.job == job.id]
+    return one

@@ -18,13 +18,16 @@ from collections.abc import Iterator
 import pytest
 import redis
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from shared.connection import connect
+from shared.outbox import State
 from tests.roles import as_role
 from tests.shared.machine.clients import Clients
 from tests.shared.machine.ground import DAY_MS, PICK, Place
 from tests.shared.machine.listeners import Listeners
+from tests.shared.machine.looks import Looks
 from tests.shared.machine.recount import nothing_left
 from tests.shared.machine.reference_jobs import MAX_ATTEMPTS
 from tests.shared.machine.webhooks import Webhooks
@@ -41,18 +44,20 @@ SHORT = settings(
 )
 
 
-class Walk(Clients, Workers, Webhooks, Listeners):
+class Walk(Clients, Workers, Webhooks, Listeners, Looks):
     """Everything that can happen, and in the end what must come of it."""
 
     @precondition(lambda self: self.jobs.jobs)
-    @rule(pick=PICK)
-    def look_around(self, pick: int) -> None:
+    @rule(pick=PICK, state=st.sampled_from([None, "pending", "delivered", "failed"]))
+    def look_around(self, pick: int, state: State | None) -> None:
         """A job and what is beside it, in every form in which clients see it."""
         job = self.job(pick)
         self.look_at_job(job)
         self.look_at_deliveries(job)
+        self.look_at_log(job.owner, state)
         self.listen_from_the_start(job)
         self.look_at_lists(job.owner)
+        self.look_at_uploads(job.owner)
 
     def teardown(self) -> None:
         """Whatever happened, those who go on reach the end of every job and webhook, and in time nothing is left."""

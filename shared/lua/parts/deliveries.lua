@@ -7,7 +7,7 @@
 --                          as its deliveries do
 --   hooks:<endpoint>       deliveries by when they are due        taken:<endpoint>       those in hand, by the lease's end
 --   trouble:<endpoint>     there while it gives no answers       gone:<owner>           addresses that answered 410
---   deliveries:<owner>     names by time of the event             undelivered:<owner>    of these the failed and disabled
+--   deliveries:<owner>     names by time of the event             undelivered:<owner>    the failed and disabled
 local AT_ONCE, AT_ONCE_IN_TROUBLE, TROUBLE_S = 8, 2, 60
 local LOG_MOST, LOG_S = 10000, 30 * 86400
 local function waiting_key(endpoint) return P .. 'hooks:' .. endpoint end
@@ -44,11 +44,18 @@ local function outbox(endpoint, name)
   look_at(endpoint)
 end
 
--- Keep a name in one of an owner's lists, and the list within its bound. Returns the name that had to go, if any.
-local function list(key, at, name)
+-- A delivery that is over is kept while one of its owner's lists has it.
+local function forget_unlisted(owner, name)
+  if redis.call('ZSCORE', log_key(owner), name) or redis.call('ZSCORE', undelivered_key(owner), name) then return end
+  local state = redis.call('HGET', hook_key(name), 'state')
+  if state and state ~= 'pending' then redis.call('DEL', hook_key(name)) end
+end
+
+-- Keep a name in one of an owner's lists, and the list within its bound.
+local function list(key, owner, at, name)
   redis.call('ZADD', key, at, name)
   redis.call('EXPIRE', key, LOG_S)
-  if redis.call('ZCARD', key) > LOG_MOST then return redis.call('ZPOPMIN', key)[1] end
+  if redis.call('ZCARD', key) > LOG_MOST then forget_unlisted(owner, redis.call('ZPOPMIN', key)[1]) end
 end
 
 local EVENTS_OF_JOBS = { 'job.succeeded', 'job.failed', 'job.canceled', 'job.expired' }
@@ -89,8 +96,7 @@ local function tell(owner, id, event, hook, round, era, retain)
   if round > 0 then redis.call('SET', rounds_key(id), round, 'EX', retain + LOG_S) end
   redis.call('HSET', hook_key(name), 'job', id, 'owner', owner, 'event', event, 'url', hook.url, 'to', hook.to, 'at', NOW,
     'state', 'pending', 'round', era, 'era', era, 'tries', 0, 'made', 0, 'next', NOW)
-  local oldest = list(log_key(owner), NOW, name)
-  if oldest and redis.call('HGET', hook_key(oldest), 'state') == 'delivered' then redis.call('DEL', hook_key(oldest)) end
+  list(log_key(owner), owner, NOW, name)
   outbox(hook.to, name)
 end
 
@@ -102,8 +108,9 @@ local function close(name, owner, endpoint, state, at, keep_s)
   redis.call('EXPIRE', hook_key(name), keep_s)
   if state == 'delivered' then
     redis.call('ZREM', undelivered_key(owner), name)
+    forget_unlisted(owner, name)
   else
-    list(undelivered_key(owner), at, name)
+    list(undelivered_key(owner), owner, at, name)
   end
   redis.call('HINCRBY', STATS, 'webhooks:' .. state, 1)
 end

@@ -11,6 +11,15 @@ local function keep_until(owner, name, ends)
   redis.call('PEXPIRE', kept_sizes_key(owner), math.max(1, last - NOW))
 end
 
+-- A job needs these bytes for so long. Where their owner keeps them, they count as kept as well: bytes that live on unseen would be
+-- in nobody's bound, and the next job that names them would shorten their life.
+local function prolong(owner, name, ttl_s)
+  redis.call('EXPIRE', blob_key(name), ttl_s, 'GT')
+  if not is_kept(name) then return end
+  local ends, now = NOW + ttl_s * 1000, redis.call('ZSCORE', kept_key(owner), name)
+  if now and tonumber(now) > NOW and tonumber(now) < ends then keep_until(owner, name, ends) end
+end
+
 local function let_go(owner, name)
   local size = tonumber(redis.call('HGET', kept_sizes_key(owner), name))
   redis.call('HINCRBY', kept_sizes_key(owner), '', -math.max(1024, size))

@@ -1,4 +1,4 @@
-"""What clients do, as rules: accept, PUT, recall, cancel, retry, delete, replay, look."""
+"""What clients do, as rules: accept, PUT, recall, cancel, retry, delete, replay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from shared.dead import dead_letter, dead_letters, take_off
+from shared.dead import dead_letter, take_off
 from shared.errors import (
     IdempotencyMismatch,
     JobIdTaken,
@@ -23,13 +23,11 @@ from shared.lifecycle import delete, retry
 from shared.recall import NotedUpload, Recalled, recall
 from shared.schema import JobSpec, Options, Priority, Webhook, WebhookEvent
 from shared.steps import AGE_BOOST_MS, Idempotent, accept, blob_ttl_s, cancel
-from shared.views import backlog, open_jobs, page, stats, view
-from tests.shared.machine.ground import MODELS, OWNERS, PICK, Ground
+from tests.shared.machine.ground import MODELS, OWNERS, PICK
 from tests.shared.machine.reference_records import Job, Picture
+from tests.shared.machine.uploads import KINDS, Uploads, limits_of
 
 QUEUE_LIMIT = 60
-QUOTAS = Limits(open_jobs=3, waiting=12)
-LIMITS = st.sampled_from([UNLIMITED, UNLIMITED, QUOTAS])
 ENDS: tuple[WebhookEvent, ...] = ("job.succeeded", "job.failed", "job.canceled", "job.expired")
 HOOKS = st.sampled_from(
     [
@@ -42,7 +40,7 @@ HOOKS = st.sampled_from(
 SIZES = st.sampled_from([1, 1, 1, 2, 2, 3, 17])
 
 
-class Clients(Ground):
+class Clients(Uploads):
     """Part of the walk."""
 
     def new(self, id: str, owner: str, model: str, total: int, **fields: Any) -> JobSpec:
@@ -66,16 +64,14 @@ class Clients(Ground):
             [NotedUpload(upload=one.upload, digest=one.digest) for one in pictures],
             queue_limit=QUEUE_LIMIT, limits=limits, recalled=recalled, chosen=chosen,
             idempotent=Idempotent(*key) if key else None,
-            blobs={one.upload: b"bytes" for one in pictures} if with_bytes else {},
+            blobs={one.upload: b"bytes" for one in pictures if not one.kept} if with_bytes else {},
         )  # fmt: skip
         if self.before(call, spec, key, chosen):
             return
         why = self.refused(spec.model, spec.owner, spec.total, limits)
-        if why:
-            with pytest.raises(why):
-                self.api.run(call)
+        accepted = self.charged(spec.owner, limits, call, why)
+        if accepted is None:
             return
-        accepted = self.api.run(call)
         hook = spec.webhook
         job = Job(
             spec.id, spec.owner, spec.model, self.now - AGE_BOOST_MS[spec.priority], self.now,
@@ -84,7 +80,7 @@ class Clients(Ground):
             same=(key[1] if key else chosen) if chosen else None, era=self.clock.now_us if chosen else 0,
         )  # fmt: skip
         if chosen:
-            self.outbox.drop(spec.id)
+            self.outbox.drop(spec.id, self.now)
             self.forget(spec.id)
         bytes_ms = blob_ttl_s(spec) * 1000 if with_bytes else None
         tokens = self.jobs.accept(job, key=key, cached=recalled is not None, bytes_ms=bytes_ms)
@@ -125,11 +121,11 @@ class Clients(Ground):
     @rule(
         owner=OWNERS, model=MODELS, total=SIZES, hook=HOOKS, priority=st.sampled_from(["low", "normal", "high"]),
         deadline_s=st.sampled_from([5, 40, 600]), retain_s=st.sampled_from([10, 60, 3600]),
-        key=st.sampled_from([None, None, "k1", "k2"]), limits=LIMITS, draw=st.booleans(),
+        key=st.sampled_from([None, None, "k1", "k2"]), limits=KINDS, draw=st.booleans(),
     )  # fmt: skip
     def accept(
         self, owner: str, model: str, total: int, hook: Webhook | None, priority: Priority, deadline_s: int,
-        retain_s: int, key: str | None, limits: Limits, draw: bool,
+        retain_s: int, key: str | None, limits: str, draw: bool,
     ) -> None:  # fmt: skip
         spec = self.new(
             f"job_{self.name()}", owner, model, total, webhook=hook, priority=priority, deadline_s=deadline_s,
@@ -137,7 +133,25 @@ class Clients(Ground):
         )  # fmt: skip
         digests = [None if draw else f"d{k % 3}" for k in range(total)]
         pictures = [Picture(f"upl_{self.name():0>20}", digest) for digest in digests]
-        self.submit(spec, pictures, key=(key, str(total)) if key else None, limits=limits)
+        same = (key, str(total)) if key else None
+        self.submit(spec, pictures, key=same, limits=limits_of(owner, limits))
+
+    @precondition(lambda self: self.kept.all)
+    @rule(
+        picks=st.lists(PICK, min_size=1, max_size=2), model=MODELS, more=st.integers(0, 1), limits=KINDS,
+        deadline_s=st.sampled_from([5, 600]), retain_s=st.sampled_from([10, 600]),
+    )  # fmt: skip
+    def accept_with_kept_uploads(
+        self, picks: list[int], model: str, more: int, limits: str, deadline_s: int, retain_s: int
+    ) -> None:
+        """A job that names what its owner keeps, perhaps beside a picture that comes with it."""
+        owner = self.upload(picks[0]).owner
+        names = [self.upload(pick).name for pick in picks]
+        total = len(names) + more
+        spec = self.new(f"job_{self.name()}", owner, model, total, deadline_s=deadline_s, retain_s=retain_s)
+        if self.held_for_a_job(owner, names, blob_ttl_s(spec)):
+            own = [f"upl_{self.name():0>20}" for _ in range(more)]
+            self.submit(spec, [Picture(name) for name in names + own], limits=limits_of(owner, limits))
 
     @rule(
         id=st.sampled_from(["job_mine", "job_other"]), owner=OWNERS, total=st.sampled_from([1, 1, 2]), hook=HOOKS,
@@ -172,11 +186,12 @@ class Clients(Ground):
         assert self.api.run(cancel(job.id, whose)) == self.jobs.cancel(job.id, whose, self.now)
 
     @precondition(lambda self: self.jobs.jobs)
-    @rule(pick=PICK, limits=LIMITS)
-    def retry(self, pick: int, limits: Limits) -> None:
+    @rule(pick=PICK, limits=KINDS)
+    def retry(self, pick: int, limits: str) -> None:
         """The pictures that did not succeed wait again; or nothing is changed, and the answer says why."""
         ended = [job for job in self.jobs.jobs.values() if job.kept(self.now) and not job.open]
-        self.try_again(ended[pick % len(ended)] if ended and pick % 4 else self.job(pick), limits)
+        job = ended[pick % len(ended)] if ended and pick % 4 else self.job(pick)
+        self.try_again(job, limits_of(job.owner, limits))
 
     @precondition(lambda self: self.jobs.jobs)
     @rule(pick=PICK)
@@ -191,28 +206,33 @@ class Clients(Ground):
 
     def try_again(self, job: Job, limits: Limits) -> None:
         spec = job.spec
-        call = retry(spec, queue_limit=QUEUE_LIMIT, limits=limits)
         rest = [one for one in job.pictures if one.state != "ok"]
         away = [one.upload for one in rest if not self.jobs.stored(one.upload, self.now)]
+        call = retry(spec, queue_limit=QUEUE_LIMIT, limits=limits)
+        why: type[Exception] | None = None
         if not job.kept(self.now):
-            why: type[Exception] | None = JobNotFound
+            why = JobNotFound
         elif job.open:
             why = JobNotFinished
         elif not rest:
             why = NothingToRetry
-        elif away:
-            assert self.api.run(call) == away, "other bytes are gone"
-            return
-        else:
-            why = self.refused(job.model, job.owner, len(rest), limits)
         if why:
             with pytest.raises(why):
                 self.api.run(call)
             return
-        accepted = self.api.run(call)
+        if away:
+            assert self.api.run(call) == away, "other bytes are gone"
+            if not self.jobs.elsewhere.issuperset(away):
+                return
+            call = retry(spec, queue_limit=QUEUE_LIMIT, limits=limits, elsewhere=True)
+        accepted = self.charged(job.owner, limits, call, self.refused(job.model, job.owner, len(rest), limits))
+        if accepted is None:
+            return
         deadline_ms = self.now + spec.deadline_s * 1000
         score = self.now - AGE_BOOST_MS[spec.priority]
-        tokens = self.jobs.retry(job, score, deadline_ms, blob_ttl_s(spec) * 1000, self.now)
+        keep_ms = blob_ttl_s(spec) * 1000
+        tokens = self.jobs.retry(job, score, deadline_ms, keep_ms, self.now)
+        self.kept.prolong(job.owner, [one.upload for one in rest], self.now + keep_ms, self.now)
         assert not isinstance(accepted, list)
         assert accepted.tokens == tokens
         self.broker[job.model] += tokens
@@ -229,7 +249,7 @@ class Clients(Ground):
         assert away is not None
         assert set(away) == self.jobs.delete(job, self.now)
         self.tell()
-        self.outbox.drop(job.id)
+        self.outbox.drop(job.id, self.now)
         self.forget(job.id)
         self.deleted[job.id] = job
 
@@ -254,31 +274,6 @@ class Clients(Ground):
         assert self.api.run(take_off(id, index, source, new))
         picture.shared = copy.shared = True
         del self.jobs.dead[id, index]
-        self.jobs.keep_upload(picture.upload, self.now, blob_ttl_s(new) * 1000)
-
-    def look_at_job(self, job: Job) -> None:
-        """The job as its client sees it."""
-        (found,) = self.api.run(view([job.id], inline_results=100, owner=job.owner))
-        assert (found is None) == (not job.kept(self.now)), "an accepted job disappeared"
-        if found is None:
-            return
-        assert found.view.counts == job.counts()
-        states = {"waits": "queued", "held": "running", "ok": "succeeded", "bad": "failed", "gone": job.status}
-        assert [one.status for one in found.view.results or ()] == [states[one.state] for one in job.pictures]
-
-    def look_at_lists(self, owner: str) -> None:
-        """An owner's jobs and the dead pictures of all, newest first; what waits and what is open, by model."""
-        listed = [id for id, _ in self.api.run(page(before=None, count=100, owner=owner))]
-        known = [job for job in self.jobs.jobs.values() if job.owner == owner]
-        kept = [job for job in sorted(known, key=lambda job: (job.created_ms, job.id)) if job.kept(self.now)]
-        ids = {job.id for job in kept}
-        assert [id for id in listed if id in ids] == [job.id for job in reversed(kept)], "a job is in no list"
-        behind, counters = self.api.run(backlog()), self.api.run(stats())
-        for model in ("m", "n"):
-            waiting, open_now = self.jobs.waiting(model=model), self.jobs.open_jobs(model=model)
-            assert (behind[model].pictures if model in behind else 0) == waiting
-            assert (behind[model].jobs if model in behind else 0) == sum(job.waiting > 0 for job in open_now)
-            assert open_jobs(counters).get(model, 0) == len(open_now)
-        dead = [(letter.job, letter.index) for _, letter in self.api.run(dead_letters(before=None, count=100))]
-        died = [one for one in self.jobs.dead if self.jobs.kept(one[0], self.now)]
-        assert dead == sorted(died, key=lambda one: (self.jobs.dead[one], f"{one[0]}/{one[1]}"), reverse=True)
+        keep_ms = blob_ttl_s(new) * 1000
+        self.jobs.keep_upload(picture.upload, self.now, keep_ms)
+        self.kept.prolong(old.owner, [picture.upload], self.now + keep_ms, self.now)

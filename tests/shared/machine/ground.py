@@ -1,7 +1,8 @@
 """What all rules of the state machine share: the server and its clock, the reference, what clients and workers hold.
 
-Rules are in `clients.py`, `workers.py`, `webhooks.py` and `listeners.py`, each a part of the walk that
-tests/shared/test_state_machine.py puts together. After each step the store has to hold what follows from the reference.
+Rules are in `clients.py`, `uploads.py`, `workers.py`, `webhooks.py` and `listeners.py`, looks in `looks.py`: parts of
+the walk that tests/shared/test_state_machine.py puts together. After each step the store has to hold what follows from
+the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from tests.shared.machine.own_clock import Clock, ClockedStore, Content, Look, T
 from tests.shared.machine.recount import nothing_names, recount
 from tests.shared.machine.reference_hooks import Delivery, Outbox
 from tests.shared.machine.reference_jobs import Reference
+from tests.shared.machine.reference_quotas import Buckets
 from tests.shared.machine.reference_records import Job
+from tests.shared.machine.reference_uploads import KeptUploads
 
 DAY_MS = 86_400_000
 
@@ -56,6 +59,8 @@ class Ground(RuleBasedStateMachine):
         self.look = Look(self.place.admin)
         self.content = Content()
         self.jobs, self.outbox = Reference(), Outbox()
+        self.kept, self.buckets = KeptUploads(), Buckets()
+        self.told_again: dict[str, int] = {}
         self.claims: list[tuple[Claim, Job]] = []
         self.attempts: list[tuple[DueDelivery, Delivery]] = []
         self.broker: Counter[str] = Counter()
@@ -98,7 +103,7 @@ class Ground(RuleBasedStateMachine):
         self.place.steps += 1
         self.tell()
         self.content = self.look()
-        recount(self.content, self.jobs, self.outbox, self.now)
+        recount(self.content, self.jobs, self.outbox, self.kept, self.now)
         nothing_names(self.content, self.deleted)
         self.final_states_stay()
         self.checked = self.trace.calls

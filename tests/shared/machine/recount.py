@@ -14,9 +14,10 @@ from tests.shared.machine.own_clock import Content
 from tests.shared.machine.reference_hooks import AT_ONCE_IN_TROUBLE, Outbox
 from tests.shared.machine.reference_jobs import MAX_ATTEMPTS, Reference
 from tests.shared.machine.reference_records import Job
+from tests.shared.machine.reference_uploads import KeptUploads
 
 
-def recount(held: Content, jobs: Reference, outbox: Outbox, now_ms: int) -> None:
+def recount(held: Content, jobs: Reference, outbox: Outbox, kept: KeptUploads, now_ms: int) -> None:
     """All laws at once."""
     for job in jobs.jobs.values():
         if jobs.kept(job.id, now_ms):
@@ -28,6 +29,7 @@ def recount(held: Content, jobs: Reference, outbox: Outbox, now_ms: int) -> None
     _queues(held, jobs)
     _counters(held, jobs, outbox, now_ms)
     _uploads(held, jobs, now_ms)
+    _kept_uploads(held, kept, now_ms)
     _notes(held, jobs, now_ms)
     _webhooks(held, outbox, now_ms)
     keys = {f"idem:{owner}:{sha256(key.encode()).hexdigest()[:32]}": made for (owner, key), made in jobs.keys.items()}
@@ -121,8 +123,22 @@ def _uploads(held: Content, jobs: Reference, now_ms: int) -> None:
     assert found == kept, "uploads live for another time"
     for job in jobs.open_jobs():
         if now_ms <= job.deadline_ms:
-            needed = {one.upload for one in job.pictures if one.state in ("waits", "held")} - jobs.deleted
+            needed = {one.upload for one in job.pictures if one.state in ("waits", "held")}
+            needed -= jobs.deleted | jobs.elsewhere
             assert needed <= {name.removeprefix("blob:") for name in kept}, "a picture to be detected is gone"
+
+
+def _kept_uploads(held: Content, kept: KeptUploads, now_ms: int) -> None:
+    """Each owner's list, and the bytes that count against its bound: of what is listed, no more and no less."""
+    for owner in {one.owner for one in kept.all.values()}:
+        listed = held.zset(f"kept:{owner}")
+        there = {one.name: one.ends_ms for one in kept.of(owner, now_ms)}
+        assert {name: end for name, end in listed.items() if end > now_ms} == there, "kept for another time"
+        sizes = {name: int(size) for name, size in held.hash(f"sizes:{owner}").items()}
+        counted = sizes.pop("", 0)
+        assert sizes == {name: kept.all[name].size for name in listed}
+        assert counted == sum(kept.all[name].counted for name in listed), "another count of an owner's bytes"
+    assert held.named("kept") <= {one.owner for one in kept.all.values()}
 
 
 def _notes(held: Content, jobs: Reference, now_ms: int) -> None:
@@ -151,10 +167,10 @@ def _webhooks(held: Content, outbox: Outbox, now_ms: int) -> None:
             lines.setdefault(one.endpoint, {})[one.name] = one.due_ms
             if one.hand_ms > now_ms:
                 taken.setdefault(one.endpoint, set()).add(one.name)
-        undelivered = one.name in held.zset(f"undelivered:{one.owner}")
-        assert undelivered == (one.state in ("failed", "disabled"))
-        assert held.zset(f"deliveries:{one.owner}").get(one.name) == one.at_ms
     assert held.named("hook") <= outbox.deliveries.keys(), "a delivery of no event"
+    for key, lists in (("deliveries", outbox.log), ("undelivered", outbox.missing)):
+        expected = {owner: names for owner, listed in lists.items() if (names := listed.at(now_ms))}
+        assert {owner: held.zset(f"{key}:{owner}") for owner in held.named(key)} == expected, f"other {key} are listed"
     assert {name: held.zset(f"hooks:{name}") for name in held.named("hooks")} == lines, "a webhook in another line"
     hands = {
         name: {one for one, end in held.zset(f"taken:{name}").items() if end > now_ms} for name in held.named("taken")

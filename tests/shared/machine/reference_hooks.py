@@ -1,16 +1,18 @@
 """What the outbox promises about webhooks, written once more in plain Python: the reference for the scripts.
 
 In come ends of jobs and what became of attempts, out goes which deliveries are to be made now. Written from
-docs/decisions/0023-webhooks.md, not from the scripts. Knows neither server nor pictures.
+docs/decisions/0023-webhooks.md, not from the scripts. A delivery that is over and stands in neither list of its owner
+is kept no longer, so what an owner has in the store is bounded. Knows neither server nor pictures.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.outbox import GONE_S, KEPT_S, DueDelivery, State, endpoint_of
+from tests.shared.machine.reference_log import Newest
 from tests.shared.machine.reference_records import End
 
 AT_ONCE, AT_ONCE_IN_TROUBLE, TROUBLE_MS = 8, 2, 60_000
@@ -22,6 +24,7 @@ class Delivery:
     """One event for one address. Pending ones are due at `due_ms`; one in hand has that for the end of its lease.
 
     `round`: redeliveries so far, after `era`, which tells this delivery from one of an earlier job of the same id.
+    `unlisted`: it was over when it left the last list that it stood in.
     """
 
     name: str
@@ -39,13 +42,14 @@ class Delivery:
     hand_ms: int = 0
     asked_ms: int | None = None
     over_ms: int | None = None
+    unlisted: bool = False
 
     @property
     def endpoint(self) -> str:
         return endpoint_of(self.url)
 
     def kept(self, now_ms: int) -> bool:
-        return self.over_ms is None or now_ms <= self.over_ms + KEPT_S * 1000
+        return not self.unlisted and (self.over_ms is None or now_ms <= self.over_ms + KEPT_S * 1000)
 
 
 class Outbox:
@@ -56,6 +60,8 @@ class Outbox:
         self.trouble: dict[str, int] = {}
         self.gone: dict[tuple[str, str], int] = {}
         self.over: Counter[str] = Counter()
+        self.log: defaultdict[str, Newest] = defaultdict(Newest)
+        self.missing: defaultdict[str, Newest] = defaultdict(Newest)
 
     def tell(self, end: End) -> None:
         """The first end of a job has its name from the event alone, a later one has a number."""
@@ -63,10 +69,22 @@ class Outbox:
         name = f"{job.id}.{end.event}" + (f".{end.round + 1}" if end.round else "")
         assert name not in self.deliveries, "an event under the id of another one"
         self.deliveries[name] = Delivery(name, job.id, job.owner, end.event, job.url, end.at_ms, end.at_ms, job.era)
+        self._left(self.log[job.owner].add(name, end.at_ms, end.at_ms), end.at_ms)
 
-    def drop(self, job: str) -> None:
+    def _left(self, name: str | None, now_ms: int) -> None:
+        """A name left one of its owner's lists."""
+        one = self.deliveries.get(name or "")
+        if one and one.over_ms is not None:
+            listed = self.log[one.owner].at(now_ms).keys() | self.missing[one.owner].at(now_ms).keys()
+            one.unlisted = one.name not in listed
+
+    def drop(self, job: str, now_ms: int) -> None:
         """Nobody is told of a job of this id any more."""
-        self.deliveries = {name: one for name, one in self.deliveries.items() if one.job != job}
+        for one in [one for one in self.deliveries.values() if one.job == job]:
+            del self.deliveries[one.name]
+            if one.kept(now_ms):
+                self.log[one.owner].names.pop(one.name, None)
+                self.missing[one.owner].names.pop(one.name, None)
 
     def pending(self, endpoint: str | None = None) -> list[Delivery]:
         """In the order in which they are due."""
@@ -136,13 +154,19 @@ class Outbox:
         one.round += 1
         one.state, one.tries, one.due_ms, one.hand_ms = "pending", 0, now_ms, 0
         one.asked_ms, one.over_ms = now_ms, None
+        self.missing[one.owner].names.pop(one.name, None)
 
-    def undelivered(self, owner: str) -> list[Delivery]:
-        found = (one for one in self.deliveries.values() if one.owner == owner)
-        return sorted(
-            (one for one in found if one.state in ("failed", "disabled")), key=lambda one: (one.at_ms, one.name)
-        )
+    def listed(self, owner: str, state: State | None, now_ms: int) -> list[Delivery]:
+        """As the owner sees them, newest event first."""
+        names = (self.missing if state in ("failed", "disabled") else self.log)[owner].newest_first(now_ms)
+        found = [self.deliveries[name] for name in names if name in self.deliveries]
+        return [one for one in found if one.kept(now_ms) and state in (None, one.state)]
 
     def _close(self, one: Delivery, state: State, now_ms: int) -> None:
         one.state, one.hand_ms, one.over_ms = state, 0, now_ms
         self.over[f"webhooks:{state}"] += 1
+        if state == "delivered":
+            self.missing[one.owner].names.pop(one.name, None)
+            self._left(one.name, now_ms)
+        else:
+            self._left(self.missing[one.owner].add(one.name, one.at_ms, now_ms), now_ms)

@@ -32,6 +32,7 @@ class Reference:
         self.keys: dict[tuple[str, str], tuple[str, Job, int]] = {}
         self.notes: dict[tuple[str, str, str], tuple[str, int, int]] = {}
         self.uploads: dict[str, int] = {}
+        self.elsewhere: set[str] = set()
         self.deleted: set[str] = set()
         self.dead: dict[tuple[str, int], int] = {}
         self.turns, self.tokens = Turns(), Tokens()
@@ -79,7 +80,7 @@ class Reference:
         if key:
             self.keys[job.owner, key[0]] = (key[1], job, now_ms + KEY_MS)
         if bytes_ms is not None:
-            self.uploads |= {picture.upload: now_ms + bytes_ms for picture in job.pictures}
+            self.uploads |= {picture.upload: now_ms + bytes_ms for picture in job.pictures if not picture.kept}
         if not cached:
             self.turns.comes(job.model, job.owner)
             return self.due_tokens(job.model, now_ms)
@@ -123,7 +124,7 @@ class Reference:
         if job.open:
             self._end(job, "canceled", now_ms)
         del self.jobs[job.id]
-        names = {picture.upload for picture in job.pictures}
+        names = {picture.upload for picture in job.pictures if not picture.kept}
         if job.draw:
             names |= {f"drawn_{job.id}_{index}" for index in range(len(job.pictures))}
         self.deleted |= names
@@ -180,7 +181,7 @@ class Reference:
         picture = self.holds(job, index, fence, now_ms)
         if not picture:
             return None
-        if fine and picture.upload in self.uploads and not picture.shared:
+        if fine and picture.upload in self.uploads and not (picture.shared or picture.kept):
             self.uploads[picture.upload] = min(self.uploads[picture.upload], now_ms + UPLOAD_KEEP_MS)
         if fine and picture.digest:
             self.notes[job.owner, job.model, picture.digest] = (job.id, index, now_ms + job.retain_ms)

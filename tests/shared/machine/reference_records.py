@@ -29,6 +29,11 @@ class Picture:
     def attempts(self) -> int:
         return self.claims - self.no_attempts
 
+    @property
+    def kept(self) -> bool:
+        """Its owner keeps the bytes for several jobs: none of them takes them from the others."""
+        return self.upload.startswith("upk_")
+
 
 @dataclass(eq=False)
 class Job:

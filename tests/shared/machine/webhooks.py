@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from shared.deliveries import deliveries_of, recover, redeliver
+from shared.deliveries import deliveries, deliveries_of, recover, redeliver
 from shared.errors import DeliveryNotFound, JobNotFound, WebhookCallsLimited
 from shared.outbox import DueDelivery, State, due_hooks, settle_hook
 from tests.shared.machine.ground import OWNERS, PICK, Ground
@@ -110,8 +110,11 @@ class Webhooks(Ground):
         self.calls[owner] += 1
         since = self.now - back_ms
         lost = sent = 0
-        for one in [one for one in self.outbox.undelivered(owner) if since <= one.at_ms <= self.now][:most]:
-            if one.kept(self.now) and self.jobs.kept(one.job, self.now):
+        missing = self.outbox.missing[owner]
+        oldest_first = missing.newest_first(self.now)[::-1]
+        for name in [name for name in oldest_first if since <= missing.names[name] <= self.now][:most]:
+            one = self.outbox.deliveries.get(name)
+            if one and one.kept(self.now) and self.jobs.kept(one.job, self.now):
                 self.outbox.send_again(one, self.now)
                 sent += 1
             else:
@@ -129,3 +132,14 @@ class Webhooks(Ground):
             one.name: one.state for one in self.outbox.deliveries.values() if one.job == job.id and one.kept(self.now)
         }
         assert {one.id: one.state for one in self.api.run(deliveries_of(job.id, job.owner))} == known
+
+    def look_at_log(self, owner: str, state: State | None) -> None:
+        """An owner's deliveries, page by page."""
+        before, told = None, []
+        while True:
+            found = self.api.run(deliveries(owner, state=state, before=before, count=2))
+            told += [(one.id, one.state) for one in found.deliveries]
+            before = found.last
+            if before is None:
+                break
+        assert told == [(one.name, one.state) for one in self.outbox.listed(owner, state, self.now)]
