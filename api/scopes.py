@@ -12,7 +12,9 @@ from api.state import Shared
 from shared.errors import Forbidden
 from shared.keys import Scope
 
-PUBLIC = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/ui", "/1.0/ui"})
+PUBLIC = frozenset(
+    {"/", "/page/{part}", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/ui", "/1.0/ui"}
+)
 """Paths that ask for no key: what a load balancer looks at, and pages that are the same for everybody. A test holds the
 route table to it.
 """

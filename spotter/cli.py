@@ -61,7 +61,7 @@ def up(
             log("stack", f"{host} is reached by others, so keys are asked for: `spotter keys create` makes one")
         running.supervisor.start()
         if not running.supervisor.stop_requested:
-            log("stack", f"Spotter is up at {running.url} (docs at {running.url}/docs); Ctrl-C stops it")
+            log("stack", f"Spotter is up at {running.url}/ (for browsers and curl; Ctrl-C stops it)")
         running.supervisor.run()
         log("stack", "stopping: what runs is finished first; Ctrl-C again stops at once")
         if not running.supervisor.stop():

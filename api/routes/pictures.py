@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from api.accepting import ranked
 from api.openapi import problems
 from api.scopes import Reader
 from api.state import Shared, State
@@ -19,8 +19,6 @@ from shared.views import blob, source_of
 
 router = APIRouter(tags=["jobs"])
 
-_QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
-"""RFC 9110, 12.4.2."""
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _MAGIC = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
 
@@ -83,17 +81,8 @@ async def stored(state: State, name: str) -> bytes | None:
 
 
 def _wanted(accept: str) -> str:
-    """The best of `Accept` (RFC 9110, 12.5.1) that can be made; JPEG where anything goes."""
-    ranked: list[tuple[float, str]] = []
-    for part in accept.lower().split(","):
-        kind, _, parameters = part.strip().partition(";")
-        quality = 1.0
-        for parameter in parameters.split(";"):
-            name, _, value = parameter.strip().partition("=")
-            if name == "q":
-                quality = float(value) if _QVALUE.fullmatch(value) else 0.0
-        ranked.append((quality, kind.strip()))
-    for quality, kind in sorted(ranked, key=lambda entry: -entry[0]):
+    """The best of `Accept` that can be made; JPEG where anything goes."""
+    for quality, kind in ranked(accept):
         if quality <= 0:
             continue
         if kind in _FORMATS:

@@ -62,6 +62,10 @@ OF_THE_SERVICE = {
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/"),
+    ("HEAD", "/"),
+    ("GET", "/page/{part}"),
+    ("HEAD", "/page/{part}"),
 }
 """Routes that show no job."""
 
