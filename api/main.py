@@ -34,7 +34,9 @@ from api.manifests import manifests
 from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
 from api.resultpages import lines
-from api.routes import admin, docs, ends, events, exports, jobs, models, ops, page, pictures, results, uploads, webhooks
+from api.routes import (
+    admin, aliases, docs, ends, events, exports, jobs, models, ops, page, pictures, results, uploads, webhooks,
+)  # fmt: skip
 from api.scopes import PUBLIC
 from api.state import State, job_looks
 from shared.blobs import large_blobs
@@ -87,7 +89,9 @@ def create_app(settings: Settings, draining: asyncio.Event | None = None) -> Fas
     app.add_middleware(SafeHeaders, https=(settings.base_url or "").startswith("https://"))
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (jobs, uploads, ends, events, pictures, results, exports, models, ops, docs, admin, webhooks, page):
+    for routes in (
+        jobs, uploads, ends, events, pictures, results, exports, models, aliases, ops, docs, admin, webhooks, page,
+    ):  # fmt: skip
         app.include_router(routes.router)
     adapters = chosen(settings.adapters)
     for router in adapters:

@@ -51,5 +51,6 @@ def requires(
 
 Reader = Annotated[Caller, Depends(requires("jobs:read"))]
 Writer = Annotated[Caller, Depends(requires("jobs:write"))]
+ModelWriter = Annotated[Caller, Depends(requires("models:write"))]
 READS, METRICS, ADMIN = (Depends(requires(scope)) for scope in ("jobs:read", "metrics", "admin"))
 """For routers and routes as a whole: `dependencies=[ADMIN]`."""

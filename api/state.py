@@ -74,13 +74,17 @@ class State:
             self._offers_at = time.monotonic()
         return self._offers
 
+    def forget_models(self) -> None:
+        """Look anew the next time: this process knows that something changed."""
+        self._offers_at = -OFFERS_CACHE_S
+
     async def reference(self, asked: str | None) -> str:
         """What a job that names `asked` waits for: `name` or `name@version`. Raises UnknownModel."""
         default = self.settings.default_model
         try:
             return resolve(asked, default, await self.known_models())
         except UnknownModel:  # it may be new: look again before refusing
-            self._offers_at = -OFFERS_CACHE_S
+            self.forget_models()
             return resolve(asked, default, await self.known_models())
 
 

@@ -206,8 +206,10 @@ def read(models_dir: Path, name: str, version: str | None = None) -> tuple[Manif
     """
     if not NAME.fullmatch(name):
         raise StartupError(f"{name!r} is not a model name: use lower-case letters, digits, '.', '_' and '-'.")
-    have, named = versions(models_dir, name), aliases(models_dir, name)
-    chosen = default_version(have, named) if version is None else named.get(version, version)
+    have, chosen = versions(models_dir, name), version
+    if version not in have:  # a number needs no aliases, so damaged ones do not stand in its way
+        named = aliases(models_dir, name)
+        chosen = default_version(have, named) if version is None else named.get(version)
     if chosen is None or chosen not in have:
         which = name if version is None else f"{name}@{version}"
         raise StartupError(f"No model {which} in {models_dir}: run `spotter models pull {name}`.")

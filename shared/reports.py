@@ -88,7 +88,9 @@ class Description(Strict):
 class WorkerReport(Strict):
     """What a live worker announces every few seconds: itself, its models, and how it is getting on.
 
-    `concurrency`: pictures that it prepares side by side; 0: not said.
+    Attributes:
+        concurrency: pictures that it prepares side by side; 0: not said.
+        followed: edition of the aliases set over HTTP (`assignments.py`) that its models are in step with.
     """
 
     worker: str
@@ -98,6 +100,7 @@ class WorkerReport(Strict):
     progress_ms: int
     busy: int
     concurrency: int = 0
+    followed: int = 0
     models: tuple[ServedModel, ...]
     stages: dict[str, Any] = Field(default_factory=dict)
 

@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,6 +26,7 @@ from spotter.connection import Connection, lines
 from spotter.errors import AWAY, SpotterApiError, SpotterTimeout, SpotterUnreachable
 from spotter.following import Event, follow
 from spotter.job import Job, Picture
+from spotter.saving import save
 from spotter.sending import Source, content, named_bytes
 
 LONGEST_WAIT_S = 60  # the service's own bound for `Prefer: wait` and `?wait=`
@@ -103,7 +103,7 @@ class Spotter:
             OSError: a file cannot be read.
             ValueError: no picture.
         """
-        headers = {"Prefer": f"wait={_whole_seconds(wait_s)}"} if wait_s else {}
+        headers = _prefer(wait_s)
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         method, path = ("PUT", _path("jobs", job_id)) if job_id else ("POST", "/jobs")
@@ -252,19 +252,8 @@ class Spotter:
         Raises:
             OSError: it cannot be written.
         """
-        path = Path(to)
         with self._connection.stream("GET", _path("jobs", job_id, "export"), params={"format": format}) as response:
-            if path.is_dir():
-                path /= _file_name(response) or f"{job_id}.{format}"
-            part = path.with_name(f"{path.name}.part")
-            try:
-                with part.open("wb") as file:
-                    for piece in response.iter_bytes():
-                        file.write(piece)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
-        return path
+            return save(response, to, f"{job_id}.{format}")
 
     def picture(self, job_id: str, index: int = 0, draw: bool = True, media_type: str = "image/jpeg") -> bytes:
         """The picture with its boxes drawn (the job needs the option `draw`), or with `draw=False` the stored upload.
@@ -279,15 +268,26 @@ class Spotter:
 
     def models(self) -> list[dict[str, Any]]:
         """What the service offers, one dict a model, as `GET /models` shows it."""
-        listed: list[dict[str, Any]] = self._connection.send("GET", "/models").json()["models"]
-        return listed
+        return list(self._connection.send("GET", "/models").json()["models"])
+
+    def set_alias(self, model: str, alias: str, version: str, wait_s: float = 10) -> dict[str, Any]:
+        """Let an alias mean a loaded version in all workers; waits up to `wait_s` (0..60) until they follow.
+
+        `behind` of what the service answers: those that do not, or not yet, and why. SpotterApiError:
+        `version_not_loaded`, `model_not_found`, `alias_changed` (another request came later).
+        """
+        path, headers = _path("models", model, "aliases", alias), _prefer(wait_s)
+        sent = self._connection.send("PUT", path, wait_s, headers=headers, json={"version": version})
+        return dict(sent.json())
+
+    def drop_alias(self, model: str, alias: str, wait_s: float = 10) -> dict[str, Any]:
+        """Take that back: it means what the workers' repositories say. SpotterApiError `alias_not_found`: not set."""
+        path = _path("models", model, "aliases", alias)
+        return dict(self._connection.send("DELETE", path, wait_s, headers=_prefer(wait_s)).json())
 
 
-def _file_name(response: httpx.Response) -> str:
-    """The name in `Content-Disposition`, without any folder; '' where there is none."""
-    header = Message()
-    header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
-    return Path(header.get_filename() or "").name
+def _prefer(wait_s: float) -> dict[str, str]:
+    return {"Prefer": f"wait={_whole_seconds(wait_s)}"} if wait_s else {}
 
 
 def _whole_seconds(wait_s: float) -> int:

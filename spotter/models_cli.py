@@ -11,12 +11,16 @@ from typing import Annotated, Literal
 import typer
 
 from spotter import show
+from spotter.client import Spotter
 from spotter.errors import StackError
 
 models = typer.Typer(no_args_is_help=True, help="Models on this machine.")
 
 ModelsDir = Annotated[Path, typer.Option(envvar="SPOTTER_MODELS_DIR", help="Model repository.")]
 Resize = Literal["stretch", "letterbox", "corner"]
+FAILED = 1
+FOLLOW_S = 30
+"""For the workers of a service to follow: those that have the version need as long as their next look at the disk."""
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the repository.")]
 
 
@@ -125,10 +129,17 @@ def alias(
     version: Annotated[str | None, typer.Argument(metavar="VERSION", help="What it shall mean from now on.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the alias.")] = False,
     models_dir: ModelsDir = Path("models"),
+    url: Annotated[str | None, typer.Option(help="Ask this running service, in place of a repository.")] = None,
 ) -> None:
-    """Name a version; running workers follow. The alias `default` answers where a job names no version."""
+    """Name a version; running workers follow. The alias `default` answers where a job names no version.
+
+    With --url for all workers of a service, wherever their repositories are, and before what those say.
+    """
     if remove == (version is not None):
         raise StackError("Give either the version that the alias shall mean, or --remove.")
+    if url is not None:
+        _alias_at(url, name, alias, version)
+        return
     with _zoo_errors():
         from zoo import aliases
 
@@ -138,6 +149,21 @@ def alias(
         else:
             aliases.set_alias(models_dir, name, alias, version)
             _say(f"{name}@{alias} is version {version}")
+
+
+def _alias_at(url: str, name: str, alias: str, version: str | None) -> None:
+    """Ask the service; exit code 1 where some worker does not follow."""
+    with Spotter(url) as service:
+        if version is None:
+            told = service.drop_alias(name, alias, FOLLOW_S)
+        else:
+            told = service.set_alias(name, alias, version, FOLLOW_S)
+    means = f"is version {told['version']}" if told["version"] else "means nothing any more"
+    _say(f"{name}@{alias} {means} at {len(told['followed'])} workers")
+    for one in told["behind"]:
+        _say(f"{one['worker']} does not follow (there it is {one['version'] or 'nothing'}): {one['reason']}")
+    if told["behind"]:
+        raise typer.Exit(FAILED)
 
 
 @models.command("rm")

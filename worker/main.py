@@ -18,10 +18,11 @@ import cv2
 from celery import signals
 from celery.exceptions import SecurityWarning
 
+from shared.assignments import NOTHING_ASSIGNED, Assignments, assignments
 from shared.blobs import LargeBlobs, large_blobs
 from shared.collector import spare_collections
 from shared.connection import connect
-from shared.errors import SpotterError, StartupError
+from shared.errors import Overloaded, SpotterError, StartupError
 from shared.ids import ulid
 from shared.observe import Stages, start_logging
 from shared.queue import DELIVER_QUEUE, Waker, create_celery
@@ -78,10 +79,10 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     side_by_side = concurrency(settings.concurrency, cores(), computes_on_gpu(settings.provider))
     models = _models(settings, side_by_side)
     stack.callback(models.close, settings.infer_timeout_s)
-    models.load_all()
-    url = settings.redis_url.get_secret_value()
-    client = stack.enter_context(connect(url, "worker"))
+    client = stack.enter_context(connect(settings.redis_url.get_secret_value(), "worker"))
     store, celery, stages = JobStore(client), create_celery(settings.broker), Stages()
+    models.assign(_assigned(store))
+    models.load_all()
     name = f"{socket.gethostname()}-{os.getpid()}-{ulid()[-6:]}"
 
     waker = Waker(celery)
@@ -130,6 +131,15 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     watchdog.start()
     stack.callback(watchdog.stop)
     return _consume(subscriptions, side_by_side, detector, name)
+
+
+def _assigned(store: JobStore) -> Assignments:
+    """What a worker that starts should follow at once. While the store is away, the repository alone counts."""
+    try:
+        return store.run(assignments())
+    except Overloaded as error:
+        logger.warning("aliases set over HTTP unknown", extra={"error": repr(error)})
+        return NOTHING_ASSIGNED
 
 
 def _models(settings: Settings, side_by_side: int) -> Models:

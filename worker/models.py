@@ -1,7 +1,8 @@
 """Which models this worker has loaded, and which of them a reference means now. Follows the repository on disk.
 
-Comes in: a look at the disk, what pictures wait for, what was announced. Goes out: a `Served` for the time of a claim,
-and what to announce. Knows neither threads nor queues: `reload.py` calls it again and again, and task threads use it.
+Comes in: a look at the disk, aliases set over HTTP, what pictures wait for, what was announced. Goes out: a `Served`
+for the time of a claim, and what to announce. Knows neither threads nor queues: `reload.py` calls it again and again,
+and task threads use it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import manifest
+from shared.assignments import NOTHING_ASSIGNED, Assignments
 from shared.errors import StartupError
 from shared.reports import Description, Refusal, ServedModel
 from worker.batcher import Batcher
@@ -30,11 +32,12 @@ MOST_REASON = 500
 
 @dataclass(frozen=True)
 class Offer:
-    """What to announce. `revision` grows with every change of it."""
+    """What to announce. `revision` grows with every change of it; `followed` is the edition of the assignments."""
 
     revision: int
     models: tuple[ServedModel, ...]
     descriptions: tuple[Description, ...]
+    followed: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Models:
         self._lock = threading.Lock()
         self._models: dict[str, Versions] = {}
         self._closing: list[Slot] = []
-        self._revision = 0
+        self._revision = self._followed = 0
+        self._assigned = NOTHING_ASSIGNED
 
     # -- for any thread
 
@@ -89,7 +93,7 @@ class Models:
         with self._lock:
             slots = [slot for model in self._models.values() for slot in model.loaded.values()]
             shown = tuple(model.shown() for model in self._models.values())
-            return Offer(self._revision, shown, tuple(slot.served.description for slot in slots))
+            return Offer(self._revision, shown, tuple(slot.served.description for slot in slots), self._followed)
 
     def announced(self, revision: int) -> None:
         """The offer of this revision is public: the grace of those that it left out begins."""
@@ -117,6 +121,10 @@ class Models:
             return [slot.served.batcher for slot in self._slots()]
 
     # -- for one thread
+
+    def assign(self, assigned: Assignments) -> None:
+        """From the next look on, let these aliases go before those of the repository."""
+        self._assigned = assigned
 
     def load_all(self) -> None:
         """The start: everything that is wanted, loaded and warmed.
@@ -150,6 +158,10 @@ class Models:
             disk = self._look(model)
             if disk.versions or name not in self._required:
                 self._follow(model, disk, asked.get(name, ()), stopping)
+        if self._followed != self._assigned.edition and not stopping():
+            with self._lock:
+                self._followed = self._assigned.edition
+                self._revision += 1
 
     def retire(self, open_jobs: Mapping[str, int]) -> None:
         """Take what leaves out of reach where its grace is over and no open job names it.
@@ -213,7 +225,7 @@ class Models:
                 self._revision += 1
                 if bad:
                     logger.error("aliases refused", extra={"model": model.name, "reason": bad.reason})
-        return disk
+        return disk.under(self._assigned.versions(model.name))
 
     def _follow(self, model: Versions, disk: OnDisk, asked: Collection[str], stopping: Callable[[], bool]) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ A look costs a few system calls for each version, so it is taken anew every time
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,11 +23,16 @@ class OnDisk:
 
     Attributes:
         versions: the complete ones with their prints, oldest first.
-        aliases: version by alias, as the file says.
+        aliases: version by alias, as the file says; or those of HTTP before it.
     """
 
     versions: Mapping[str, Print]
     aliases: Mapping[str, str]
+
+    def under(self, assigned: Mapping[str, str]) -> OnDisk:
+        """The same where aliases set over HTTP go before the repository's own, as far as it has their versions."""
+        there = {alias: version for alias, version in assigned.items() if version in self.versions}
+        return replace(self, aliases={**self.aliases, **there})
 
     def pinned(self) -> str | None:
         """The version that the alias `default` names, where it is there."""

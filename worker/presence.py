@@ -103,6 +103,7 @@ class Presence:
             progress_ms=int(self._leases.progress_at * 1000),
             busy=self._leases.busy,
             concurrency=self._concurrency,
+            followed=offer.followed,
             models=offer.models,
             stages=self._stages.snapshot(),
         )

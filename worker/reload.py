@@ -1,4 +1,5 @@
-"""A thread that keeps the loaded models, the announcement and the consumed queues in step with the repository on disk.
+"""A thread that keeps the loaded models, the announcement and the consumed queues in step with the repository on disk,
+and with the aliases that were set over HTTP.
 
 The order is what makes a switch invisible: a version is consumed before it is announced, and its announcement ends
 long before it is out of reach. A store that is away puts everything off.
@@ -10,6 +11,7 @@ import logging
 import threading
 from collections.abc import Mapping
 
+from shared.assignments import NOTHING_ASSIGNED, assignments
 from shared.errors import Overloaded
 from shared.steps import forget
 from shared.store import JobStore
@@ -41,6 +43,7 @@ class Reload:
     ) -> None:
         self._models, self._store, self._subscriptions, self._presence = models, store, subscriptions, presence
         self._every_s, self._close_s = every_s, close_s
+        self._assigned = NOTHING_ASSIGNED
         self._forgotten = Gone()
         self._revision = models.offer().revision
         self._stopping = threading.Event()
@@ -68,6 +71,8 @@ class Reload:
     def once(self) -> None:
         """One look at everything. Raises StoreUnavailable; what was not done then is done the next time."""
         waiting = self._store.run(backlog())
+        self._assigned = self._store.run(assignments(self._assigned))
+        self._models.assign(self._assigned)
         self._models.refresh(asked(waiting), self._stopping.is_set)
         self._subscriptions.want(self._models.references)
         if self._models.leaving:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from functools import partial
 from typing import Annotated
@@ -19,16 +18,13 @@ from api.intake import allowed, ended, prepare, take_in
 from api.keys import Caller
 from api.listing import CURSOR, Filter, find, metadata_filter
 from api.openapi import LOOK_ANSWERS, POST_ANSWERS, PUT_ANSWERS, PUT_BODY, SUBMIT_BODY
+from api.preferences import MAX_WAIT_S, preferred_wait
 from api.scopes import Reader, Writer
 from api.state import Shared, State
 from shared.schema import JOB_ID, JobView, Moment, Status
 from shared.views import Snapshot, shown
 
 router = APIRouter(tags=["jobs"])
-
-MAX_WAIT_S = 60
-
-_WAIT = re.compile(r"(?:^|[,;\s])wait(?:=(\d{1,4}))?(?=$|[,;\s])")
 
 
 class JobPage(BaseModel):
@@ -63,7 +59,7 @@ async def put(
 async def _submit(
     request: Request, state: State, caller: Caller, *, key: str | None = None, chosen: str | None = None
 ) -> Response:
-    wait_s = _preferred_wait(request.headers.get("prefer", ""))
+    wait_s = preferred_wait(request.headers.get("prefer", ""))
     with ExitStack() as watching:
         with state.in_flight.holding(caller.owner, key):
             state.admission.check()
@@ -159,11 +155,3 @@ async def list_jobs(
     if following:
         response.headers["Link"] = next_link(request, base, "/jobs", following)
     return JobPage(jobs=[shown(snapshot, base) for snapshot in found], next=following)
-
-
-def _preferred_wait(header: str) -> int | None:
-    """`Prefer: wait=10` (RFC 7240) -> 10; `wait` alone -> 60; anything else in the header is not ours."""
-    found = _WAIT.search(header.lower())
-    if not found:
-        return None
-    return min(MAX_WAIT_S, int(found.group(1) or MAX_WAIT_S))

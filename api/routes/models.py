@@ -11,6 +11,7 @@ from api.offers import Offer, offers
 from api.openapi import problems
 from api.scopes import READS
 from api.state import Shared, State
+from shared.assignments import assignments
 from shared.errors import ModelNotFound
 from shared.reports import Description, WorkerReport
 from shared.schema import rfc3339
@@ -57,7 +58,8 @@ class ModelView(BaseModel):
     """A model: what it finds, the frame that it sees (pixels), and who serves it now.
 
     `version`, `sha256`, `family`, `labels` and `frame` are those of the version that was asked for, else of the default
-    one; null while that is not loaded anywhere.
+    one; null while that is not loaded anywhere. `aliases` are what most workers say, `assigned` what was set over HTTP,
+    which goes before the workers' repositories.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelView(BaseModel):
     labels: tuple[str, ...] | None
     frame: dict[str, int] | None
     aliases: dict[str, str]
+    assigned: dict[str, str]
     versions: list[VersionView]
     workers: list[Serving]
     refused: list[Refused]
@@ -106,13 +109,17 @@ async def _shown(
     state: State, chosen: Sequence[tuple[Offer, str | None]], live: Sequence[WorkerReport]
 ) -> list[ModelView]:
     wanted = [f"{offer.name}@{version}" for offer, _ in chosen for version in offer.versions]
-    described = await state.store.run(descriptions(wanted))
-    return [_model(offer, version, described, live, state.settings.default_model) for offer, version in chosen]
+    described, assigned = await state.store.run(descriptions(wanted)), await state.store.run(assignments())
+    return [
+        _model(offer, version, assigned.versions(offer.name), described, live, state.settings.default_model)
+        for offer, version in chosen
+    ]
 
 
 def _model(
     offer: Offer,
     version: str | None,
+    assigned: dict[str, str],
     described: Mapping[str, Description],
     live: Iterable[WorkerReport],
     default_model: str,
@@ -129,6 +136,7 @@ def _model(
         labels=shown and shown.labels,
         frame=shown and _frame(shown),
         aliases=dict(offer.aliases),
+        assigned=assigned,
         versions=[
             VersionView(
                 version=one.version, sha256=one.sha256, family=one.family, classes=len(one.labels), frame=_frame(one)

@@ -97,6 +97,7 @@ class Stage:
             "project": self.model,
             "version": "1",
             "label": "1",
+            "alias": "fuzzed",
         }
 
 

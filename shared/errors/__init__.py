@@ -12,6 +12,7 @@
     |  |- RequestTimeout          408 request_timeout
     |  |- UnknownModel            422 unknown_model
     |  |- ModelNotFound           404 model_not_found
+    |  |- AliasNotFound           404 alias_not_found
     |  |- JobNotFound             404 job_not_found
     |  |- PictureNotFound         404 picture_not_found
     |  |- PictureNotStored        404 picture_not_stored
@@ -22,6 +23,9 @@
     |  |- MethodNotAllowed        405 method_not_allowed
     |  |- NotAcceptable           406 not_acceptable
     |  |- JobFinished             409 job_finished
+    |  |- VersionNotLoaded        409 version_not_loaded
+    |  |- AliasChanged            409 alias_changed
+    |  |- TooManyAliases          409 too_many_aliases
     |  |- WebhookSecretFixed      409 webhook_secret_fixed
     |  |- JobNotFinished          409 job_not_finished  (the same request again, when it has ended)
     |  |- NoResults               409 no_results
@@ -64,6 +68,7 @@ what to do next, and never holds a secret, a resolved address or a foreign serve
 from __future__ import annotations
 
 from shared.errors.conflicts import (
+    AliasChanged,
     IdempotencyInFlight,
     IdempotencyMismatch,
     JobFinished,
@@ -71,7 +76,9 @@ from shared.errors.conflicts import (
     JobNotFinished,
     NoResults,
     NothingToRetry,
+    TooManyAliases,
     UploadsGone,
+    VersionNotLoaded,
     WebhookSecretFixed,
 )
 from shared.errors.failure import BadRequest, FieldError, SpotterError
@@ -106,6 +113,7 @@ from shared.errors.pictures import (
     picture_error,
 )
 from shared.errors.requests import (
+    AliasNotFound,
     BadJson,
     BodyTooLarge,
     DeadLetterNotFound,
@@ -130,6 +138,8 @@ from shared.errors.startup import StartupError
 
 __all__ = [
     "AddressForbidden",
+    "AliasChanged",
+    "AliasNotFound",
     "BadJson",
     "BadRequest",
     "BodyTooLarge",
@@ -175,6 +185,7 @@ __all__ = [
     "StartupError",
     "StoreFull",
     "StoreUnavailable",
+    "TooManyAliases",
     "TooManyListeners",
     "Unauthorized",
     "UnknownModel",
@@ -183,6 +194,7 @@ __all__ = [
     "UploadNotFound",
     "UploadQuotaExceeded",
     "UploadsGone",
+    "VersionNotLoaded",
     "WaitOver",
     "WebhookCallsLimited",
     "WebhookSecretFixed",

@@ -55,6 +55,24 @@ class UploadsGone(BadRequest):
     code, title, http_status = "uploads_gone", "Uploads of the job are no longer stored", 409
 
 
+class VersionNotLoaded(BadRequest):
+    """An alias is to mean a version that no live worker has loaded."""
+
+    code, title, http_status = "version_not_loaded", "No worker has this version loaded", 409
+
+
+class AliasChanged(BadRequest):
+    """While the request waited for workers to follow it, another one changed the same alias."""
+
+    code, title, http_status = "alias_changed", "The alias was changed again meanwhile", 409
+
+
+class TooManyAliases(BadRequest):
+    """As many aliases are set over HTTP as the store keeps."""
+
+    code, title, http_status = "too_many_aliases", "Enough aliases are set", 409
+
+
 class WebhookSecretFixed(BadRequest):
     """The webhook secret of jobs without keys is the service's own: its operator shows and changes it."""
 

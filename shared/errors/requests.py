@@ -65,6 +65,12 @@ class ModelNotFound(BadRequest):
     code, title, http_status = "model_not_found", "No such model", 404
 
 
+class AliasNotFound(BadRequest):
+    """Nobody set this alias over HTTP, nor does a worker know it."""
+
+    code, title, http_status = "alias_not_found", "No such alias", 404
+
+
 class JobNotFound(BadRequest):
     """No job of this id: it never was, it is somebody else's, or its retention is over."""
 

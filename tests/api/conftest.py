@@ -76,12 +76,21 @@ class Worker:
         aliases: dict[str, str] | None = None,
         refused: tuple[Refusal, ...] = (),
         worker: str = "w1",
+        followed: int = 0,
     ) -> None:
         loaded = tuple(LoadedVersion(version=v, provider="cpu", precision="fp32", max_batch=8) for v in versions)
         served = ServedModel(name=model, default=default, aliases=aliases or {}, loaded=loaded, refused=refused)
         stages = {"infer_ms": {"counts": [0] * 14 + [1], "sum_ms": 40_000.0}}
         report = WorkerReport(
-            worker=worker, host="h", pid=1, started_ms=1, progress_ms=1, busy=2, models=(served,), stages=stages
+            worker=worker,
+            host="h",
+            pid=1,
+            started_ms=1,
+            progress_ms=1,
+            busy=2,
+            models=(served,),
+            stages=stages,
+            followed=followed,
         )
         described = [
             Description(

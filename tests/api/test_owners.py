@@ -57,6 +57,9 @@ OF_THE_ADMIN = {("GET", "/admin/dead"), ("POST", "/admin/dead/{job}/{index}/repl
 OF_THE_SERVICE = {
     ("GET", "/models"),
     ("GET", "/models/{name}"),
+    ("GET", "/models/{name}/aliases/{alias}"),
+    ("PUT", "/models/{name}/aliases/{alias}"),
+    ("DELETE", "/models/{name}/aliases/{alias}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

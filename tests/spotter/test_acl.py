@@ -45,7 +45,8 @@ OF_THE_API = [
     "HGETALL unacked",
     "GET unacked_mutex",
 ]
-OF_THE_WORKER = ["SUBSCRIBE spotter:events", "INFO", "GET spotter:unheard-of", "SET spotter:unheard-of 1"]
+OF_THE_WORKER = ["SUBSCRIBE spotter:events", "INFO", "GET spotter:unheard-of", "SET spotter:unheard-of 1",
+                 "HSET spotter:aliases m@default x", "HDEL spotter:aliases x", "DEL spotter:aliases"]  # fmt: skip
 OF_OPS = ["GET spotter:stats", "HGETALL spotter:stats", "EVALSHA x 0", "SCRIPT LOAD return(1)", "SET spotter:x 1",
           "LPUSH spotter.deliver 1", "PUBLISH spotter:events x"]  # fmt: skip
 API_MAY = {"CONFIG GET *"}

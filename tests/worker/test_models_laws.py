@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from shared.assignments import Assignment, Assignments
 from tests.worker.fake_models import FakeLoad, put
 from worker.loading import Served
 from worker.models import Models
@@ -30,6 +31,7 @@ class Repository(RuleBasedStateMachine):
         self.named: dict[str, str] = {}
         self.open: dict[str, int] = {}
         self.held: list[tuple[ExitStack, Served]] = []
+        self.edition = 0
 
     @initialize()
     def start(self) -> None:
@@ -53,6 +55,16 @@ class Repository(RuleBasedStateMachine):
         self.named[alias] = version
         (self.folder / "m").mkdir(exist_ok=True)
         (self.folder / "m" / "aliases.json").write_text(json.dumps(self.named))
+
+    @rule(said=st.dictionaries(ALIASES, VERSIONS))
+    def assign(self, said: dict[str, str]) -> None:
+        """Aliases are set or dropped over HTTP."""
+        self.edition += 1
+        told = {
+            alias: Assignment(model="m", alias=alias, version=version, edition=self.edition, by="shop")
+            for alias, version in said.items()
+        }
+        self.models.assign(Assignments(self.edition, {"m": told}))
 
     @rule()
     def reload(self) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from shared.assignments import assign, drop
+from shared.connection import connect
 from shared.errors import StoreUnavailable
 from shared.observe import Stages
 from shared.reports import WorkerReport
 from shared.steps import announce, cancel
 from shared.store import Call, JobStore, T
 from shared.views import descriptions, fleet
+from tests.roles import as_role
 from tests.shared.store_samples import accepting, spec
 from tests.waiting import until
 from tests.worker.fake_models import FakeLoad, put
@@ -119,6 +122,20 @@ def test_a_model_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.reload.once()
     assert set(bench.store.run(fleet()).heard) == {"m"}
     assert bench.queues.wanted == {"m", "m@1"}
+
+
+def test_an_alias_set_over_http_is_followed_and_announced(bench: Bench, redis_url: str) -> None:
+    put(bench.folder, "m", "2")
+    bench.reload.once()
+    assert bench.presence.calls == 1
+    with connect(as_role(redis_url, "api"), "test") as client:
+        edition = JobStore(client).run(assign("m", "stable", "1", "shop"))
+        bench.reload.once()
+        assert (bench.models.offer().followed, bench.presence.calls) == (edition, 2)
+        assert bench.queues.wanted == {"m", "m@1", "m@2"}
+        dropped = JobStore(client).run(drop("m", "stable"))
+        bench.reload.once()
+        assert (bench.models.offer().followed, bench.presence.calls) == (dropped, 3)
 
 
 def test_a_store_that_is_away_puts_everything_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

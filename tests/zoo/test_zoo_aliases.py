@@ -99,3 +99,11 @@ def test_an_alias_to_a_version_that_is_gone_does_not_hide_the_others(models: Pat
     assert manifest.read(models, "m")[0].version == "3"
     with pytest.raises(StartupError, match="No model m@9"):
         manifest.read(models, "m", "9")
+
+
+def test_damaged_aliases_do_not_stand_in_the_way_of_a_number(models: Path) -> None:
+    (models / "m" / manifest.ALIASES_FILE).write_text("{")
+    assert manifest.read(models, "m", "2")[0].version == "2"
+    for version in (None, "stable", "4"):
+        with pytest.raises(StartupError, match="is damaged"):
+            manifest.read(models, "m", version)

@@ -1,0 +1,33 @@
+"""A worker that does what aliases set over HTTP say, a moment later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shared.assignments import assignments
+from shared.store import JobStore
+
+
+@contextmanager
+def following(worker: Any, store: JobStore, name: str = "w1") -> Iterator[None]:
+    """It has versions 1 and 2; its repository says `stable` is 1."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(0.02):
+            seen = store.run(assignments())
+            told = seen.versions("m")
+            aliases = {"stable": "1"} | {alias: version for alias, version in told.items() if alias != "default"}
+            worker.announce("m", ("1", "2"), told.get("default", "2"), aliases, worker=name, followed=seen.edition)
+
+    worker.announce("m", ("1", "2"), "2", {"stable": "1"}, worker=name)
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10)
