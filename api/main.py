@@ -35,8 +35,21 @@ from api.middleware import BodyLimit, RequestId, SafeHeaders
 from api.openapi import complete
 from api.resultpages import lines
 from api.routes import (
-    admin, aliases, docs, ends, events, exports, jobs, models, ops, page, pictures, results, uploads, webhooks,
-)  # fmt: skip
+    admin,
+    aliases,
+    docs,
+    ends,
+    events,
+    exports,
+    jobs,
+    models,
+    ops,
+    page,
+    pictures,
+    results,
+    uploads,
+    webhooks,
+)
 from api.scopes import PUBLIC
 from api.state import State, job_looks
 from shared.blobs import large_blobs

@@ -73,19 +73,24 @@ def standing(seen: Fleet, wanted: Wanted) -> Standing:
     return Standing(tuple(followed), tuple(behind), settling)
 
 
-async def settled(store: AsyncJobStore, wanted: Wanted, watch: Watch, wait_s: float) -> tuple[Assignments, Fleet]:
-    """What is set and announced once every live worker has looked, or when `wait_s` is over, or the watch.
+async def announced_and_set(store: AsyncJobStore) -> tuple[Fleet, Assignments]:
+    """What the workers announce, and what is set. In this order: nobody has followed a change that is not seen here."""
+    return await store.run(fleet()), await store.run(assignments())
+
+
+async def settled(store: AsyncJobStore, wanted: Wanted, watch: Watch, wait_s: float) -> tuple[Fleet, Assignments]:
+    """As `announced_and_set`, once every live worker has looked, or when `wait_s` is over, or the watch.
 
     Raises:
         AliasChanged: a later change of the same alias took this one's place.
     """
     deadline = time.monotonic() + wait_s
     while True:
-        assigned, seen = await store.run(assignments()), await store.run(fleet())
+        seen, assigned = await announced_and_set(store)
         _refuse_overtaken(assigned, wanted)
         left_s = deadline - time.monotonic()
         if not standing(seen, wanted).settling or watch.over or left_s <= 0:
-            return assigned, seen
+            return seen, assigned
         await watch.change(min(LOOK_S, left_s))
 
 

@@ -159,7 +159,8 @@ def _alias_at(url: str, name: str, alias: str, version: str | None) -> None:
         else:
             told = service.set_alias(name, alias, version, FOLLOW_S)
     means = f"is version {told['version']}" if told["version"] else "means nothing any more"
-    _say(f"{name}@{alias} {means} at {len(told['followed'])} workers")
+    followed = len(told["followed"])
+    _say(f"{name}@{alias} {means} at {followed} worker{'s' * (followed != 1)}")
     for one in told["behind"]:
         _say(f"{one['worker']} does not follow (there it is {one['version'] or 'nothing'}): {one['reason']}")
     if told["behind"]:

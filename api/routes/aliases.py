@@ -15,9 +15,9 @@ from api.openapi import problems
 from api.openapi_examples import example
 from api.preferences import preferred_wait
 from api.scopes import ModelWriter
-from api.standing import Behind, Standing, Wanted, settled, standing
+from api.standing import Behind, Standing, Wanted, announced_and_set, settled, standing
 from api.state import Shared, State
-from shared.assignments import Assignment, assign, assignments, drop
+from shared.assignments import Assignment, assign, drop
 from shared.errors import AliasNotFound, ModelNotFound, VersionNotLoaded
 from shared.manifest import ALIAS, NAME, VERSION
 from shared.reports import Fleet
@@ -122,7 +122,7 @@ async def drop_alias(
 @router.get("/{name}/aliases/{alias}", response_model=AliasView, responses=problems(404))
 async def look(state: Shared, caller: ModelWriter, name: Model, alias: Alias) -> AliasView:
     """What an alias means, who set it, and which live workers follow."""
-    assigned, seen = await state.store.run(assignments()), await state.store.run(fleet())
+    seen, assigned = await announced_and_set(state.store)
     one = assigned.find(name, alias)
     offer = offers(seen).get(name)
     version = one.version if one else (offer.version(alias) if offer else None)
@@ -139,7 +139,7 @@ async def _answer(request: Request, response: Response, state: State, caller: Ca
         if wait_s:
             waiting.enter_context(state.listeners.one_more(caller.owner))
             waiting.enter_context(watch.while_there(request.receive))
-        assigned, seen = await settled(state.store, wanted, watch, wait_s or 0)
+        seen, assigned = await settled(state.store, wanted, watch, wait_s or 0)
     state.forget_models()
     found = standing(seen, wanted)
     if found.behind:

@@ -42,10 +42,10 @@ def test_the_client_need_not_wait(service: Spotter, worker: Any) -> None:
 def test_the_command_says_who_follows(api: httpx.Client, worker: Any, store: JobStore) -> None:
     with following(worker, store):
         for arguments, said in (
-            (("m", "stable", "2"), "m@stable is version 2 at 1 workers"),
-            (("m", "new", "2"), "m@new is version 2 at 1 workers"),
-            (("m", "stable", "--remove"), "m@stable is version 1 at 1 workers"),
-            (("m", "new", "--remove"), "m@new means nothing any more at 1 workers"),
+            (("m", "stable", "2"), "m@stable is version 2 at 1 worker"),
+            (("m", "new", "2"), "m@new is version 2 at 1 worker"),
+            (("m", "stable", "--remove"), "m@stable is version 1 at 1 worker"),
+            (("m", "new", "--remove"), "m@new means nothing any more at 1 worker"),
         ):
             done = run(api, *arguments)
             assert (done.exit_code, done.stderr.strip()) == (0, said)
@@ -57,7 +57,7 @@ def test_the_command_fails_where_a_worker_does_not_follow(api: httpx.Client, wor
         done = run(api, "m", "stable", "2")
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
-        "m@stable is version 2 at 1 workers",
+        "m@stable is version 2 at 1 worker",
         "w2 does not follow (there it is 1): Its model repository has no version 2.",
     ]
 

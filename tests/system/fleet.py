@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,23 @@ class Running:
     store: JobStore
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def start(self, log: Path, models_dir: Path | None = None) -> subprocess.Popen[bytes]:
+        """One more worker, with a model repository of its own; not waited for."""
+        own = self.env | {"SPOTTER_REDIS_URL": as_role(self.redis_url, "worker")}
+        own |= {"SPOTTER_MODELS_DIR": str(models_dir)} if models_dir else {}
+        with log.open("wb") as file:
+            started = subprocess.Popen([sys.executable, "-m", "worker.main"], env=own, stdout=file, stderr=file)
+        self.workers.append(started)
+        self.logs.append(log)
+        return started
+
+    def kill(self, number: int) -> None:
+        """End a worker without a word; it is none of `workers` any more."""
+        victim = self.workers.pop(number)
+        victim.kill()
+        victim.wait(timeout=30)
 
     def said(self, name: str) -> list[ServedModel]:
         """What each live worker announces."""
@@ -47,33 +64,36 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, redis_url: str, store: JobStore, workers: int, **settings: str) -> Iterator[Running]:
-    """Started, with all workers announced; ended with exit code 0 each."""
+def running(
+    folder: Path, redis_url: str, store: JobStore, workers: int | Sequence[Path], **settings: str
+) -> Iterator[Running]:
+    """Started, with all workers announced; ended with exit code 0 each. `workers`: how many, or their repositories."""
+    repositories = [None] * workers if isinstance(workers, int) else workers
     port = free_port()
     env = os.environ | {f"SPOTTER_{name.upper()}": value for name, value in settings.items()}
     env |= {"SPOTTER_AUTH": "off"}
-    api = ["api.main", "--port", str(port)]
-    commands = [api, *(["worker.main"] for _ in range(workers))]
-    logs = [folder / f"{k}.log" for k in range(len(commands))]
-    processes: list[subprocess.Popen[bytes]] = []
+    command = [sys.executable, "-m", "api.main", "--port", str(port)]
+    with (folder / "api.log").open("wb") as log:
+        own = env | {"SPOTTER_REDIS_URL": as_role(redis_url, "api")}
+        api = subprocess.Popen(command, env=own, stdout=log, stderr=log)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+    found = Running(client, redis_url, store, env=env)
     try:
-        for command, path in zip(commands, logs, strict=True):
-            with path.open("wb") as log:
-                own = env | {"SPOTTER_REDIS_URL": as_role(redis_url, "api" if command is api else "worker")}
-                processes.append(subprocess.Popen([sys.executable, "-m", *command], env=own, stdout=log, stderr=log))
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            found = Running(client, redis_url, store, processes[1:], logs[1:])
-            deadline = time.monotonic() + 60
-            while not (_answers(client) and len(store.run(fleet()).live) == workers):
-                assert all(one.poll() is None for one in processes), "".join(path.read_text() for path in logs)
-                assert time.monotonic() < deadline, "".join(path.read_text() for path in logs)
-                time.sleep(0.05)
-            yield found
+        for k, repository in enumerate(repositories):
+            found.start(folder / f"{k}.log", repository)
+        deadline = time.monotonic() + 60
+        while not (_answers(client) and len(store.run(fleet()).live) == len(repositories)):
+            said = (folder / "api.log").read_text() + found.log()
+            assert all(one.poll() is None for one in (api, *found.workers)), said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        yield found
     finally:
-        for one in processes:
+        client.close()
+        for one in (api, *found.workers):
             one.send_signal(signal.SIGTERM)
-        codes = [one.wait(timeout=30) for one in processes]
-    assert codes[1:] == [0] * workers, "".join(path.read_text() for path in logs)
+        codes = [one.wait(timeout=30) for one in (api, *found.workers)]
+    assert set(codes[1:]) <= {0}, found.log()
 
 
 def _answers(client: httpx.Client) -> bool:
