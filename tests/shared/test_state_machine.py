@@ -22,14 +22,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from shared.connection import connect
+from shared.keys import UNLIMITED
 from shared.outbox import State
+from shared.steps import blob_ttl_s, cancel
 from tests.roles import as_role
 from tests.shared.machine.clients import Clients
-from tests.shared.machine.ground import DAY_MS, PICK, Place
+from tests.shared.machine.ground import DAY_MS, OWNERS, PICK, Place
 from tests.shared.machine.listeners import Listeners
 from tests.shared.machine.looks import Looks
 from tests.shared.machine.recount import nothing_left
 from tests.shared.machine.reference_jobs import MAX_ATTEMPTS
+from tests.shared.machine.reference_records import Picture
 from tests.shared.machine.webhooks import Webhooks
 from tests.shared.machine.workers import LEASE_MS, PATIENCE_S, Workers
 
@@ -58,6 +61,27 @@ class Walk(Clients, Workers, Webhooks, Listeners, Looks):
         self.listen_from_the_start(job)
         self.look_at_lists(job.owner)
         self.look_at_uploads(job.owner)
+
+    @rule(owner=OWNERS, kills=st.booleans(), later_ms=st.sampled_from([0, 5000, 9999]))
+    def try_a_kept_upload_again(self, owner: str, kills: bool, later_ms: int) -> None:
+        """A job that names one ends by a cancel or by that picture, and is wanted once more."""
+        kept = self.send_upload(owner, 1, 60, False, 0, UNLIMITED)
+        spec = self.new(f"job_{self.name()}", owner, "n", 1, priority="high", deadline_s=5, retain_s=10)
+        assert kept is not None
+        assert self.held_for_a_job(owner, [kept.name], blob_ttl_s(spec))
+        self.submit(spec, [Picture(kept.name)])
+        job = self.jobs.jobs.get(spec.id)
+        if job is None:
+            return
+        if kills:
+            self.picture_kills("n")
+        if job.open:
+            assert self.api.run(cancel(job.id, owner)) == self.jobs.cancel(job.id, owner, self.now)
+        self.clock.advance(later_ms)
+        if (job.id, 0) in self.jobs.dead:
+            self.replay_dead(job.id, 0)
+        else:
+            self.try_again(job, UNLIMITED)
 
     def teardown(self) -> None:
         """Whatever happened, those who go on reach the end of every job and webhook, and in time nothing is left."""

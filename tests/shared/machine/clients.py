@@ -258,7 +258,9 @@ class Clients(Uploads):
     def replay(self, pick: int) -> None:
         """A dead picture is taken in again as a new job, once for each time that it died."""
         dead = sorted(self.jobs.dead)
-        id, index = dead[pick % len(dead)]
+        self.replay_dead(*dead[pick % len(dead)])
+
+    def replay_dead(self, id: str, index: int) -> None:
         found = self.api.run(dead_letter(id, index))
         old = self.jobs.kept(id, self.now)
         assert (found is not None) == (old is not None)

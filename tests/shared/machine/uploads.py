@@ -63,6 +63,25 @@ class Uploads(Ground):
     def keep(self, owner: str, size: int, ttl_s: int, elsewhere: bool, bounded: bool, kind: str) -> None:
         self.send_upload(owner, size, ttl_s, elsewhere, MOST_BYTES if bounded else 0, limits_of(owner, kind))
 
+    @rule(
+        owner=OWNERS, size=st.sampled_from([1, 3000]), elsewhere=st.booleans(),
+        late_ms=st.sampled_from([-1, 0, 1, 5000]), then=st.integers(0, 3),
+    )  # fmt: skip
+    def one_is_over(self, owner: str, size: int, elsewhere: bool, late_ms: int, then: int) -> None:
+        """Of two the first one goes, and somebody comes about it just before or after that."""
+        brief = self.send_upload(owner, size, 60, elsewhere, 0, UNLIMITED)
+        self.send_upload(owner, 3000, 3600, elsewhere, 0, UNLIMITED)
+        self.send_upload(owner, 3000, 60, elsewhere, MOST_BYTES, UNLIMITED)
+        self.clock.advance(60_000 + late_ms)
+        assert brief is not None
+        if then == 0:
+            self.held_for_a_job(owner, [brief.name], 90)
+        elif then == 1:
+            self.drop_upload(owner, brief)
+        elif then == 2:
+            self.send_upload(owner, 3000, 60, elsewhere, MOST_BYTES, UNLIMITED)
+        self.look_at_uploads(owner)
+
     def send_upload(
         self, owner: str, size: int, ttl_s: int, elsewhere: bool, most: int, limits: Limits
     ) -> KeptUpload | None:
@@ -85,16 +104,25 @@ class Uploads(Ground):
             self.jobs.uploads[new.name] = new.ends_ms
         return new
 
+    @rule(owner=OWNERS, pauses_ms=st.lists(st.sampled_from([1, 400, 3000, 6001]), min_size=1, max_size=3))
+    def send_too_fast(self, owner: str, pauses_ms: list[int]) -> None:
+        """All that is to be had and one more, time and again."""
+        for pause_ms in pauses_ms:
+            while self.send_upload(owner, 1, 60, True, 0, RATES[owner]):
+                pass
+            self.clock.advance(pause_ms)
+        self.send_upload(owner, 1, 60, True, 0, RATES[owner])
+
     @precondition(lambda self: self.told_again)
-    @rule(pick=PICK)
-    def come_again_as_told(self, pick: int) -> None:
-        """Whoever waits as long as `Retry-After` says is not told to wait again."""
+    @rule(pick=PICK, early_ms=st.sampled_from([0, 0, 1000]))
+    def come_again_as_told(self, pick: int, early_ms: int) -> None:
+        """Whoever waits as long as `Retry-After` says is not told to wait again; who comes earlier is no exception."""
         owner = sorted(self.told_again)[pick % len(self.told_again)]
         again_ms = self.told_again[owner]
-        if self.now < again_ms:
-            self.clock.advance(again_ms - self.now)
+        if self.now < again_ms - early_ms:
+            self.clock.advance(again_ms - early_ms - self.now)
         sent = self.send_upload(owner, 1, 60, False, 0, RATES[owner])
-        assert sent is not None, "told to wait once more"
+        assert sent is not None or self.now < again_ms, "told to wait once more"
 
     def upload(self, pick: int) -> KeptUpload:
         """Any that was kept, also one whose time is over."""
@@ -105,7 +133,9 @@ class Uploads(Ground):
     def drop(self, pick: int, owner: str) -> None:
         """Gone at once, also for jobs that wait with it; and nobody else's."""
         one = self.upload(pick)
-        whose = one.owner if pick % 4 else owner
+        self.drop_upload(one.owner if pick % 4 else owner, one)
+
+    def drop_upload(self, whose: str, one: KeptUpload) -> None:
         there = self.kept.find(whose, one.name, self.now)
         assert self.api.run(drop(whose, one.name)) == (there is not None)
         if there:
