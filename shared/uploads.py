@@ -14,6 +14,10 @@ from shared.errors import RateLimited, UploadQuotaExceeded
 from shared.keys import UNLIMITED, Limits
 from shared.store import Call
 
+RESERVED_S = 60
+"""An upload that goes to S3 has its place in the list for so long before it is there, and no other is kept for less.
+Whoever ends in between leaves a place that goes by itself."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -30,7 +34,7 @@ def keep(
     """Put an upload into its owner's list, and its bytes into the store. It counts as a job for the owner's rate.
 
     Args:
-        data: None: they lie in S3.
+        data: None: they go to S3, after this. `hold` gives the upload its whole time once they are there.
         most_bytes: of all that the owner keeps; 0: any number. A small upload counts as 1 kB.
 
     Raises (when run): RateLimited, UploadQuotaExceeded, StoreFull.
