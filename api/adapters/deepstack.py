@@ -16,13 +16,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.adapters.bodies import FORMS, number, read_form
 from api.adapters.credentials import in_form, key_in
 from api.adapters.detecting import detections
-from api.adapters.document import answers, errors
+from api.adapters.document import answers, errors, picture_form
 from api.adapters.foreign import foreign_route
 from api.adapters.served import default_versions
 from api.formats.coco_ids import SPELLINGS
 from api.formats.deepstack import MOST, deepstack
 from api.keys import Caller
-from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import InvalidImage, SpotterError, UnknownModel
@@ -47,25 +46,14 @@ def _error(error: SpotterError) -> Response:
 
 
 _ERROR = {"type": "object", "required": ["success", "error"]}
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {
-                        "image": {"type": "string", "format": "binary"},
-                        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": MIN_CONFIDENCE},
-                        "api_key": {"type": "string"},
-                    },
-                },
-                "example": {"image": BYTES, "min_confidence": 0.4},
-            }
-        },
-    }
-}
+_FORM = picture_form(
+    "image",
+    {
+        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "default": MIN_CONFIDENCE},
+        "api_key": {"type": "string"},
+    },
+    min_confidence=0.4,
+)
 _FOUND = answers("the objects", "success", "predictions", "message", "count", "code")
 _own = APIRouter(route_class=foreign_route(_error, FORMS))
 router = APIRouter(

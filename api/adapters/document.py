@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
+
+from api.openapi import BINARY
+from api.openapi_examples import BYTES
 
 _STATUSES = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504)
 
@@ -26,6 +29,26 @@ def answers(
     form: dict[str, Any] = {"type": "object", "required": list(fields)}
     schema = {"anyOf": [form, {"type": "array", "items": form}]} if several else form
     return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+
+
+ANNOTATED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the picture with its objects", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
+}
+"""`responses` of a route that answers with the drawn picture."""
+
+
+def picture_form(
+    file: str, fields: Mapping[str, dict[str, Any]] | None = None, **example: str | float
+) -> dict[str, Any]:
+    """`openapi_extra` of a route that takes a form with one picture in the field `file`.
+
+    Args:
+        fields: schemas of what may be beside it.
+        example: of those.
+    """
+    schema = {"type": "object", "required": [file], "properties": {file: BINARY, **(fields or {})}}
+    content = {"multipart/form-data": {"schema": schema, "example": {file: BYTES, **example}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def add_shared(document: dict[str, Any], routers: Iterable[APIRouter]) -> None:

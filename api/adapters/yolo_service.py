@@ -16,10 +16,9 @@ from fastapi.responses import HTMLResponse
 from api.adapters.bodies import number, read_form
 from api.adapters.credentials import key_in
 from api.adapters.detecting import detections, drawn
-from api.adapters.document import errors
+from api.adapters.document import ANNOTATED, errors, picture_form
 from api.adapters.foreign import foreign_route
 from api.keys import Caller
-from api.openapi_examples import BYTES
 from api.scopes import requires
 from api.state import Shared, State
 from shared.errors import SpotterError
@@ -43,24 +42,11 @@ def _problem(error: SpotterError) -> Response:
 
 
 _PROBLEM = {"type": "object", "required": ["detail", "status", "title", "type"]}
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image_file"],
-                    "properties": {
-                        "image_file": {"type": "string", "format": "binary"},
-                        "threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": THRESHOLD},
-                    },
-                },
-                "example": {"image_file": BYTES, "threshold": 0.4},
-            }
-        },
-    }
-}
+_FORM = picture_form(
+    "image_file",
+    {"threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": THRESHOLD}},
+    threshold=0.4,
+)
 _TUPLES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "label, confidence, and [centre x, centre y, width, height] in pixels, of each object",
@@ -71,9 +57,6 @@ _TUPLES: dict[int | str, dict[str, Any]] = {
             }
         },
     }
-}
-_PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the picture with its objects", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
 }
 _own = APIRouter(
     route_class=foreign_route(_problem, ("multipart/form-data",)),
@@ -94,13 +77,13 @@ async def detect_url(state: Shared, caller: By, url: Url, threshold: Threshold =
     return await _tuples(state, caller, url, threshold)
 
 
-@_own.post("/annotate", responses=_PICTURE, openapi_extra=_FORM, response_class=Response)
+@_own.post("/annotate", responses=ANNOTATED, openapi_extra=_FORM, response_class=Response)
 async def annotate_file(request: Request, state: Shared, caller: By) -> Response:
     """An uploaded picture with its objects drawn on it."""
     return await _annotated(state, caller, *await _uploaded(request))
 
 
-@_own.get("/annotate", responses=_PICTURE, response_class=Response)
+@_own.get("/annotate", responses=ANNOTATED, response_class=Response)
 async def annotate_url(state: Shared, caller: By, url: Url, threshold: Threshold = THRESHOLD) -> Response:
     """The picture at a URL with its objects drawn on it."""
     return await _annotated(state, caller, url, threshold)
