@@ -25,7 +25,8 @@ from shared.schema import Options
 from shared.settings import load
 from worker import hardware
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Placement, fit_to
+from worker.frame import Frames, Placement, enough_for, fit_to
+from worker.image import Decoder
 from worker.loading import batcher as worker_batcher
 from worker.plan import Asked, concurrency
 from worker.select import select
@@ -52,11 +53,12 @@ class Bare:
         self.threads = concurrency(settings.concurrency, hardware.cores(), gpu)
         self.engine.warm_up(self.engine.plan.max_batch)
         self._decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
+        self._at_least = enough_for(self.described) if settings.scaled_decode else None
         self._options = Options()
 
     def prepare(self, image: bytes) -> tuple[Frames, Placement]:
         """Encoded bytes -> the network's frame."""
-        return fit_to(self.described, self._decoder.decode(image))
+        return fit_to(self.described, self._decoder.decode(image, self._at_least))
 
     def one(self, image: bytes) -> int:
         """One picture alone, from bytes to the number of detections; no thread but this one, no batcher, on the

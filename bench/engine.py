@@ -20,7 +20,7 @@ from bench.bare import Bare
 from bench.figures import over_rounds
 from shared.errors import StartupError
 from worker.engine import Engine
-from worker.image import Frames
+from worker.frame import Frames
 from worker.providers import PROVIDERS
 
 FEWEST_RUNS = 3

@@ -36,7 +36,7 @@ from bench.front import Front
 from shared import manifest
 from shared.manifest import Agreement, Manifest
 from worker import hardware
-from worker.image import Frames
+from worker.frame import Frames
 from zoo import repository
 from zoo.intake import DarknetFiles, Wishes, import_darknet
 from zoo.precision.make import make

@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     isolate: Literal["auto", "always"] = Field(
         "auto", description="decode in child processes: pictures tried again and all after a crash, or always all"
     )
-
+    scaled_decode: bool = Field(
+        True, description="decode JPEGs of twice the model's frame or more at 1/2, 1/4 or 1/8 of their size"
+    )
     cache: bool = Field(True, description="the same picture, asked for again in the same way, has its earlier result")
 
     # -- sources

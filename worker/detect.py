@@ -19,18 +19,18 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from shared import observe
-from shared.blobs import LargeBlobs, drawn_blob
 from shared.errors import InferenceFailed, Internal, Overloaded, PictureError, StoreFull, StoreUnavailable
-from shared.lifecycle import keep_drawn
+from shared.manifest import Frame
 from shared.queue import Waker
-from shared.schema import Claim, Detection, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
+from shared.schema import Claim, ImageSize, ModelVersion, PictureFailure, PictureResult, Timings
 from shared.steps import UPLOAD_KEEP_S, claim, crashed, finish, give_way, hand_back
 from shared.store import Call, JobStore
-from shared.views import source_of
 from worker.batcher import Inferred
 from worker.draw import draw
+from worker.drawn import Drawn
+from worker.frame import Placement, enough_for, fit_to
 from worker.gate import Gate
-from worker.image import Decoder, Pixels, Placement, fit_to
+from worker.image import Decoder, Picture, Pixels
 from worker.leases import Leases
 from worker.linger import Lingering
 from worker.loading import Served
@@ -55,7 +55,8 @@ AHEAD = 4
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the way: pictures of one claim, seconds, and attempts; and whether every picture goes to a child."""
+    """Bounds of the way: pictures of one claim, seconds, and attempts; whether every picture goes to a child, and
+    whether large JPEGs are decoded smaller."""
 
     chunk: int
     lease_s: float
@@ -64,6 +65,7 @@ class Limits:
     decode_timeout_s: float
     max_attempts: int
     isolate_all: bool = False
+    scaled_decode: bool = True
     upload_keep_s: int = UPLOAD_KEEP_S
 
 
@@ -94,7 +96,7 @@ class Detector:
         decoder: Decoder,
         quarantine: Quarantine,
         models: Models,
-        large_blobs: LargeBlobs | None,
+        drawn: Drawn,
         waker: Waker,
         lingering: Lingering,
         stages: observe.Stages,
@@ -103,7 +105,7 @@ class Detector:
     ) -> None:
         self._store, self._leases, self._sources = store, leases, sources
         self._decoder, self._quarantine = decoder, quarantine
-        self._models, self._large_blobs, self._waker, self._stages = models, large_blobs, waker, stages
+        self._models, self._drawn, self._waker, self._stages = models, drawn, waker, stages
         self._steps, self._limits, self._gate, self._lingering = steps, limits, Gate(), lingering
         self.draining = threading.Event()
 
@@ -177,25 +179,27 @@ class Detector:
         limits, start = self._limits, time.perf_counter()
         data = self._ride_out(one, partial(self._fetched, one)) if one.data is None else one.data
         fetched = time.perf_counter()
-        pixels = self._pixels(one, data)
-        frame, placement = fit_to(served.manifest, pixels)
+        picture = self._decoded(one, data, enough_for(served.manifest) if limits.scaled_decode else None)
+        frame, placement = fit_to(served.manifest, picture)
+        if one.job.options.draw and not picture.whole:
+            picture = self._decoded(one, data, None)
         decoded = time.perf_counter()
         if self._decides(one) and not self._gate.alone(limits.infer_timeout_s):
             raise Overloaded("The worker has no room for a picture that must be alone.")
         inferred = served.batcher.submit(frame)
-        kept = pixels if one.job.options.draw else None
+        kept = picture.pixels if one.job.options.draw else None
         return _Begun(kept, placement, inferred, start, (fetched - start) * 1e3, (decoded - fetched) * 1e3)
 
     def _fetched(self, one: Claim) -> bytes:
         with self._steps.taking("fetch", self._limits.fetch_timeout_s):
             return self._sources.fetch(one.source)
 
-    def _pixels(self, one: Claim, data: bytes) -> Pixels:
+    def _decoded(self, one: Claim, data: bytes, at_least: Frame | None) -> Picture:
         # Waiting for memory or for a child takes as long as others' pictures do: a few times one picture's limit.
         with self._steps.taking("decode", 5 * self._limits.decode_timeout_s):
             if one.attempts > 1 or one.wary or self._limits.isolate_all:
-                return self._quarantine.decode(data, fresh=self._decides(one))
-            return self._decoder.decode(data)
+                return self._quarantine.decode(data, at_least, fresh=self._decides(one))
+            return self._decoder.decode(data, at_least)
 
     def _decides(self, one: Claim) -> bool:
         """Whether this attempt, if a process ends over it, is the one that makes the picture poison."""
@@ -217,7 +221,7 @@ class Detector:
             by = served.manifest
             version = ModelVersion(name=by.name, version=by.version, sha256=by.sha256)
             if not self._write(one, finish(one, result, version, self._limits.upload_keep_s)):
-                self._clear_drawn(one)
+                self._drawn.clear(one)
 
     def _result(self, served: Served, one: Claim, begun: _Begun) -> PictureResult:
         try:
@@ -229,7 +233,7 @@ class Detector:
         start = time.perf_counter()
         detections = select(inferred.output, one.job.options, served.manifest, begun.placement)
         if begun.pixels is not None:
-            self._keep_drawn(one, begun.pixels, detections)
+            self._ride_out(one, partial(self._drawn.keep, one, draw(begun.pixels, detections)))
         end = time.perf_counter()
         queue_ms = float(one.claimed_ms - one.created_ms)
         timings = Timings(
@@ -255,20 +259,6 @@ class Detector:
             detections=detections,
             timings=timings,
         )
-
-    def _keep_drawn(self, one: Claim, pixels: Pixels, detections: tuple[Detection, ...]) -> None:
-        """The artefact first, then the commit: whoever sees the job succeeded finds its picture."""
-        data, name = draw(pixels, detections), drawn_blob(one.job.id, one.index)
-        if self._large_blobs is not None and self._large_blobs.takes(data):
-            self._large_blobs.put(name, data)
-        else:
-            self._ride_out(one, partial(self._store.run, keep_drawn(one, data)))
-
-    def _clear_drawn(self, one: Claim) -> None:
-        """Of a job that was deleted meanwhile nothing is left in S3 either."""
-        large = self._large_blobs if one.job.options.draw else None
-        if large is not None and self._store.run(source_of(one.job.id, one.index)) is None:
-            large.delete([drawn_blob(one.job.id, one.index)])
 
     def _ride_out(self, one: Claim, step: Callable[[], T]) -> T:
         """Take a step that needs the store, again while that is away or full; one lease at most once we are to stop."""

@@ -1,7 +1,6 @@
-"""Bytes of a picture -> upright RGB array -> the network's frame, and the way back from frame boxes to picture pixels.
+"""Bytes of a picture -> upright RGB pixels, within bounds of memory and size.
 
-Knows Pillow (decoding) and OpenCV (resizing: fifteen times faster than Pillow's). Does not know where bytes come from,
-nor what the network makes of a frame.
+Knows Pillow and libjpeg's scaled decoding. Does not know where bytes come from, nor what is made of the pixels.
 """
 
 from __future__ import annotations
@@ -12,21 +11,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin  # noqa: F401  (registers WEBP, so that Pillow need not load every plugin)
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded, SpotterError
-from shared.manifest import Frame, Interpolation, Resize, Traits
+from shared.manifest import Frame
 from worker.bare import BARE
+from worker.upright import TRANSPOSED, upright
 from worker.upright import Pixels as Pixels  # what `decode` gives: re-exported
-from worker.upright import upright
-
-Floats: TypeAlias = NDArray[np.float32]
-Frames: TypeAlias = NDArray[np.uint8 | np.float32]
 
 FORMATS: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
@@ -37,9 +30,6 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
 }
 """What is read, by Pillow's format name, told by the first bytes. No TIFF: libtiff prints the file's text to stderr."""
 
-GREY = 127.5
-"""Letterbox bars: darknet's 0.5 of 1. In a uint8 frame 128, rounded half to even."""
-
 MAX_SIDE = 16_384
 """Longest side in pixels; beyond it resizing tables grow without any use."""
 
@@ -47,6 +37,34 @@ BYTES_PER_PIXEL = {"JPEG": 13, "PNG": 9, "WEBP": 18, "GIF": 9, "BMP": 9}
 """Peak memory of one decode, measured at 16 megapixels: the codec's own planes, Pillow's pixels, and the array.
 
 The most that any kind of each format took: 12.1 (progressive CMYK), 8.0, 17.3 (two canvases), 5.0, 7.8."""
+KEPT_BYTES_PER_PIXEL = 8
+"""Of a JPEG's, what does not shrink with its scale: the coefficients of a progressive CMYK picture. Measured at 1/2,
+1/4 and 1/8: 9.05, 8.3 and 8.1 bytes for each pixel of the whole picture; of a baseline one 2.7, 0.9 and 0.2."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: RGB uint8 (H, W, 3), upright; all of them, or fewer, where fewer were asked for.
+        width: of the whole upright picture, pixels.
+        height: likewise.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all pixels are there."""
+        return self.pixels.shape[:2] == (self.height, self.width)
+
+
+def whole(pixels: Pixels) -> Picture:
+    """A picture all of whose pixels (H, W, 3) are these."""
+    return Picture(pixels, pixels.shape[1], pixels.shape[0])
 
 
 class Budget(Protocol):
@@ -78,12 +96,15 @@ class Decoder:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-    def decode(self, data: bytes) -> Pixels:
-        """The first frame of a JPEG, PNG, WEBP, GIF or BMP, upright, as RGB uint8 (H, W, 3).
+    def decode(self, data: bytes, at_least: Frame | None = None) -> Picture:
+        """The first frame of a JPEG, PNG, WEBP, GIF or BMP, upright.
 
         EXIF orientation is applied, and ignored where it is damaged; `upright` says what becomes of colours. Colour
-        profiles and all other metadata are ignored (their parsers are attack surface). libjpeg's scaled decoding is not
-        used: boxes and numbers are those of the full picture.
+        profiles and all other metadata are ignored (their parsers are attack surface).
+
+        Args:
+            at_least: so large the pixels must be. A JPEG of twice, four or eight times that size or more is decoded to
+                1/2, 1/4 or 1/8 of its sides by libjpeg, which averages what it leaves out (decision 28). None: all.
 
         Raises:
             InvalidImage: no such format, damaged, cut short, or in more parts than a picture needs.
@@ -99,12 +120,14 @@ class Decoder:
             bare = BARE[kind](data)
             with Image.open(io.BytesIO(bare.data), formats=(kind,)) as image:
                 self._refuse_too_large(image.size)
-                needed = image.width * image.height * BYTES_PER_PIXEL[kind]
+                turned = bare.orientation in TRANSPOSED
+                width, height = image.size[::-1] if turned else image.size
+                needed = _bytes_needed(kind, width * height, _scale(image, at_least, turned))
                 if needed > self._memory_bytes:
                     raise ImageTooLarge(f"Decoding takes {needed:,} bytes of memory; there are {self._memory_bytes:,}.")
                 with self.budget.take(needed):
                     image.load()
-                    return upright(image, bare.orientation)
+                    return Picture(upright(image, bare.orientation), width, height)
         except SpotterError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -118,6 +141,21 @@ class Decoder:
             raise ImageTooLarge(f"{width} x {height} pixels are more than the {self._max_pixels:,} allowed.")
         if max(width, height) > MAX_SIDE:
             raise ImageTooLarge(f"{width} x {height} pixels: no side may be longer than {MAX_SIDE:,}.")
+
+
+def _scale(image: Image.Image, at_least: Frame | None, turned: bool) -> float:
+    """Have a large JPEG decoded smaller. The part of its pixels that will be left, 0..1."""
+    if at_least is None:
+        return 1.0
+    whole = image.width * image.height
+    image.draft(None, (at_least.height, at_least.width) if turned else (at_least.width, at_least.height))
+    return image.width * image.height / whole
+
+
+def _bytes_needed(kind: str, pixels: int, left: float) -> int:
+    most = BYTES_PER_PIXEL[kind]
+    kept = min(most, KEPT_BYTES_PER_PIXEL)
+    return round(pixels * (kept + (most - kept) * left))
 
 
 class _ByteBudget:
@@ -142,102 +180,3 @@ class _ByteBudget:
             with self._changed:
                 self._free += size
                 self._changed.notify_all()
-
-
-# -- the network's frame --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a picture lies in its frame: frame fraction = offset + picture fraction * scale, for each axis.
-
-    Attributes:
-        width: of the upright picture, pixels.
-        height: likewise.
-        offset: x, y of the picture's corner, 0..1 of the frame.
-        scale: x, y part of the frame that the picture covers, 0..1.
-    """
-
-    width: int
-    height: int
-    offset: tuple[float, float] = (0.0, 0.0)
-    scale: tuple[float, float] = (1.0, 1.0)
-
-    def to_picture(self, boxes: Floats) -> NDArray[np.float64]:
-        """Boxes (K, 4) x1 y1 x2 y2, 0..1 of the frame -> the same in pixels of the picture, not clipped to it."""
-        corner = np.array(self.offset * 2)
-        pixels = np.array((self.width / self.scale[0], self.height / self.scale[1]) * 2)
-        return np.asarray((boxes.astype(np.float64) - corner) * pixels)
-
-
-def fit(
-    image: Pixels,
-    frame: Frame,
-    resize: Resize,
-    interpolation: Interpolation,
-    padding: float = GREY,
-) -> tuple[Frames, Placement]:
-    """A picture (H, W, 3) uint8 RGB -> the network's frame (`frame.height`, `frame.width`, 3) RGB, and its placement.
-
-    `linear` gives uint8, and with `stretch` exactly what OpenCV's `blobFromImage` samples. `darknet` gives float32,
-    0..255 and not rounded, as darknet's `resize_image`: rounding alone moves its confidences by up to 0.02.
-    `letterbox` is darknet's `letterbox_image` on the way in and `correct_yolo_boxes` on the way out; where the bars are
-    odd these two differ by half a frame pixel, and so do the boxes of darknet, which are the reference. `corner` leaves
-    the picture at the top left. `padding` is the grey level of the bars, 0..255.
-    """
-    height, width = image.shape[:2]
-    scale = RESAMPLERS[interpolation]
-    if resize == "stretch":
-        return scale(image, frame.width, frame.height), Placement(width, height)
-    inner_width, inner_height = _letterbox_size(width, height, frame)
-    spare_width, spare_height = (frame.width - inner_width, frame.height - inner_height)
-    if resize == "corner":
-        spare_width = spare_height = 0
-    left, top = spare_width // 2, spare_height // 2
-    inner = scale(image, inner_width, inner_height)
-    grey = padding if interpolation == "darknet" else round(padding)
-    boxed: Frames = np.full((frame.height, frame.width, 3), grey, inner.dtype)
-    boxed[top : top + inner_height, left : left + inner_width] = inner
-    offset = (spare_width / 2 / frame.width, spare_height / 2 / frame.height)
-    covered = (inner_width / frame.width, inner_height / frame.height)
-    return boxed, Placement(width, height, offset, covered)
-
-
-def fit_to(model: Traits, image: Pixels) -> tuple[Frames, Placement]:
-    """`fit` as the model's manifest says."""
-    return fit(image, model.frame, model.resize, model.interpolation, model.padding)
-
-
-def _letterbox_size(width: int, height: int, frame: Frame) -> tuple[int, int]:
-    """Largest size of the picture's aspect inside the frame, cut to whole pixels as darknet does, at least 1."""
-    if np.float32(frame.width) / np.float32(width) < np.float32(frame.height) / np.float32(height):
-        return frame.width, max(1, height * frame.width // width)
-    return max(1, width * frame.height // height), frame.height
-
-
-def _linear(image: Pixels, width: int, height: int) -> Pixels:
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _corner_aligned(image: Pixels, width: int, height: int) -> Floats:
-    """Bilinear with the corner pixels on top of each other: darknet's `resize_image`."""
-    low, high, part = _taps(image.shape[1], width)
-    rows = image[:, low] * (1 - part)[:, None] + image[:, high] * part[:, None]
-    low, high, part = _taps(image.shape[0], height)
-    out = rows[low] * (1 - part)[:, None, None] + rows[high] * part[:, None, None]
-    return np.asarray(out, np.float32)
-
-
-def _taps(size: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """For each of `wanted` places along an axis of `size` pixels: pixel before, pixel after, the latter's share.
-
-    In float32 as darknet computes it, so that positions fall on the same side of a pixel.
-    """
-    step = np.float32(size - 1) / np.float32(max(wanted - 1, 1))
-    place = np.arange(wanted, dtype=np.float32) * step
-    place[-1] = size - 1
-    low = np.minimum(place.astype(np.intp), size - 1)
-    return low, np.minimum(low + 1, size - 1), place - low.astype(np.float32)
-
-
-RESAMPLERS: dict[str, Callable[[Pixels, int, int], Frames]] = {"linear": _linear, "darknet": _corner_aligned}

@@ -23,12 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import PictureError
+from shared.manifest import Frame
 from worker.image import Decoder
 
 HEAD = struct.Struct(">cQ")
 SIZE = struct.Struct(">II")
+"""Height and width."""
 PICTURE = b"P"
-"""In: an encoded picture."""
+"""In: how large its pixels must be at least (0, 0: all of them), then an encoded picture."""
 GO = b"G"
 """In: the memory that was asked for may be used."""
 READY = b"R"
@@ -36,7 +38,7 @@ READY = b"R"
 NEED = b"N"
 """Out: bytes of memory that the picture will take (8 bytes, big-endian). Answered by GO."""
 PIXELS = b"I"
-"""Out: height and width (4 bytes each, big-endian), then RGB uint8 (H, W, 3)."""
+"""Out: size of the whole picture, size of what comes, then that as RGB uint8 (H, W, 3)."""
 FAILED = b"E"
 """Out: `{"code": ..., "detail": ...}` of a PictureError."""
 
@@ -80,16 +82,19 @@ def main(argv: list[str]) -> None:
     _confine(asked.memory + FILE_COPIES * asked.file)
     _send(READY)
     while select.select([sys.stdin.fileno()], [], [], asked.idle)[0]:
-        kind, data = _receive()
+        kind, body = _receive()
         if kind != PICTURE:
             raise SystemExit("out of step")
+        height, width = SIZE.unpack_from(body)
+        at_least = Frame(width=width, height=height) if width else None
         signal.setitimer(signal.ITIMER_REAL, asked.seconds)
         try:
-            pixels = decoder.decode(data)
+            picture = decoder.decode(body[SIZE.size :], at_least)
         except PictureError as error:
             _send(FAILED, json.dumps({"code": error.code, "detail": error.detail}).encode())
         else:
-            _send(PIXELS, SIZE.pack(*pixels.shape[:2]), pixels.data.cast("B"))
+            pixels, size = picture.pixels, SIZE.pack(picture.height, picture.width)
+            _send(PIXELS, size, SIZE.pack(*pixels.shape[:2]), pixels.data.cast("B"))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -26,7 +26,8 @@ from shared.schema import ImageSize, ModelRef, Options, PictureFailure, PictureR
 from shared.settings import Settings, load
 from worker.draw import draw
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Pixels, Placement, fit_to
+from worker.frame import Frames, Placement, enough_for, fit_to
+from worker.image import Decoder, Pixels
 from worker.plan import Asked
 from worker.select import select
 
@@ -88,9 +89,8 @@ def _request(data: bytes) -> Request:
 
 def _run(settings: Settings, request: Request) -> None:
     described, path = manifest.find(Path(request.models_dir or settings.models_dir), request.model)
-    pictures = Pictures(
-        described, Decoder(settings.max_image_pixels, settings.decode_memory_bytes), settings.max_image_bytes
-    )
+    decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
+    pictures = Pictures(described, decoder, settings.max_image_bytes, scaled=settings.scaled_decode)
     if request.frames_to is not None:
         write_frames(pictures, request.pictures, Path(request.frames_to))
         return
@@ -114,9 +114,10 @@ def _run(settings: Settings, request: Request) -> None:
 class Pictures:
     """Files -> frames of one model, as a worker of these settings would make them."""
 
-    def __init__(self, model: Manifest, decoder: Decoder, max_bytes: int) -> None:
+    def __init__(self, model: Manifest, decoder: Decoder, max_bytes: int, *, scaled: bool = True) -> None:
         self.model = model
         self._decoder = decoder
+        self._at_least = enough_for(model) if scaled else None
         self._max_bytes = max_bytes
 
     def read(self, path: Path) -> bytes:
@@ -130,10 +131,13 @@ class Pictures:
             raise SourceTooLarge(f"{path} has more than {self._max_bytes:,} bytes.")
         return data
 
-    def frame(self, data: bytes) -> tuple[Pixels, Frames, Placement]:
-        """The picture (H, W, 3), the model's frame of it, and its place there. Raises PictureError."""
-        pixels = self._decoder.decode(data)
-        return pixels, *fit_to(self.model, pixels)
+    def frame(self, data: bytes) -> tuple[Frames, Placement]:
+        """The model's frame of a picture, and its place there. Raises PictureError."""
+        return fit_to(self.model, self._decoder.decode(data, self._at_least))
+
+    def pixels(self, data: bytes) -> Pixels:
+        """All of them, (H, W, 3). Raises PictureError."""
+        return self._decoder.decode(data).pixels
 
 
 def answer(
@@ -144,7 +148,7 @@ def answer(
     try:
         data = pictures.read(path)
         fetched = time.perf_counter()
-        pixels, frame, placement = pictures.frame(data)
+        frame, placement = pictures.frame(data)
         decoded = time.perf_counter()
         output = engine.run(frame[None]).picture(0)
         inferred = time.perf_counter()
@@ -154,7 +158,7 @@ def answer(
     found = select(output, options, engine.manifest, placement)
     selected = time.perf_counter()
     if drawn is not None:
-        drawn.write_bytes(draw(pixels, found))
+        drawn.write_bytes(draw(pictures.pixels(data), found))
     timings = Timings(
         queue_ms=0,
         fetch_ms=round((fetched - start) * 1e3, 3),
@@ -198,7 +202,7 @@ def write_frames(pictures: Pictures, paths: tuple[str, ...], target: Path) -> No
 
 def _frame(pictures: Pictures, path: str) -> Frames:
     try:
-        return pictures.frame(pictures.read(Path(path)))[1]
+        return pictures.frame(pictures.read(Path(path)))[0]
     except PictureError as error:
         raise StartupError(f"{path}: {error.detail}") from None
 

@@ -33,6 +33,7 @@ from shared.sweeper import Sweeper
 from shared.views import blob
 from worker.deliveries import Deliveries
 from worker.detect import Detector, Limits
+from worker.drawn import Drawn
 from worker.egress import Egress
 from worker.hardware import cores
 from worker.image import Decoder
@@ -105,8 +106,8 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     quarantine = _quarantine(settings, decoder, side_by_side)
     stack.callback(quarantine.close)
     detector = Detector(
-        store, leases, _sources(settings, egress, store, large), decoder, quarantine, models, large, waker,
-        Lingering(store, side_by_side), stages, steps, _limits(settings),
+        store, leases, _sources(settings, egress, store, large), decoder, quarantine, models,
+        Drawn(store, large), waker, Lingering(store, side_by_side), stages, steps, _limits(settings),
     )  # fmt: skip
     deliveries = _deliveries(settings, store, egress)
     if deliveries:
@@ -192,6 +193,7 @@ def _limits(settings: Settings) -> Limits:
         decode_timeout_s=settings.decode_timeout_s,
         max_attempts=settings.max_attempts,
         isolate_all=settings.isolate == "always",
+        scaled_decode=settings.scaled_decode,
         upload_keep_s=settings.upload_keep_s,
     )
 

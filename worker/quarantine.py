@@ -25,8 +25,9 @@ from typing import Final
 import numpy as np
 
 from shared.errors import Overloaded, PictureError, SpotterError
+from shared.manifest import Frame
 from worker import isolated
-from worker.image import Budget, Pixels
+from worker.image import Budget, Picture
 
 IDLE_S = 30.0
 START_S = 30.0
@@ -84,7 +85,7 @@ class Quarantine:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
 
-    def decode(self, data: bytes, *, fresh: bool = False) -> Pixels:
+    def decode(self, data: bytes, at_least: Frame | None = None, *, fresh: bool = False) -> Picture:
         """As `Decoder.decode`. `fresh`: in a child that met no picture before, so that its end is this picture's doing.
 
         Raises:
@@ -93,9 +94,9 @@ class Quarantine:
             Overloaded: no child or no memory came free in time, or none can be started.
         """
         with suppress(_Left), self._child(fresh) as child:
-            return child.decode(data, self._budget)
+            return child.decode(data, at_least, self._budget)
         with self._child(fresh=True) as child:
-            return child.decode(data, self._budget)
+            return child.decode(data, at_least, self._budget)
 
     def close(self) -> None:
         """End the children that wait for pictures."""
@@ -182,17 +183,18 @@ class _Child:
         """Whether it can take a picture."""
         return self._process.poll() is None
 
-    def decode(self, data: bytes, budget: Budget) -> Pixels:
+    def decode(self, data: bytes, at_least: Frame | None, budget: Budget) -> Picture:
         """One picture. Raises what `Quarantine.decode` does; after Crashed and Overloaded it is of no further use."""
         try:
             deadline = self._deadline()
-            self._write(isolated.HEAD.pack(isolated.PICTURE, len(data)), deadline)
+            size = isolated.SIZE.pack(at_least.height, at_least.width) if at_least else isolated.SIZE.pack(0, 0)
+            self._write(isolated.HEAD.pack(isolated.PICTURE, len(size) + len(data)) + size, deadline)
             self._write(data, deadline)
             kind, length = self._head(deadline)
             if kind != isolated.NEED:
                 return self._answer(kind, length, deadline)
-            (size,) = struct.unpack(">Q", self._exactly(8, deadline))
-            with budget.take(size):
+            (needed,) = struct.unpack(">Q", self._exactly(8, deadline))
+            with budget.take(needed):
                 deadline = self._deadline()
                 self._write(isolated.HEAD.pack(isolated.GO, 0), deadline)
                 return self._answer(*self._head(deadline), deadline)
@@ -215,16 +217,21 @@ class _Child:
             self._process.kill()
             self._process.wait()
 
-    def _answer(self, kind: bytes, length: int, deadline: float) -> Pixels:
+    def _answer(self, kind: bytes, length: int, deadline: float) -> Picture:
         if kind == isolated.FAILED and length <= PIPE_BYTES:
             told = json.loads(self._exactly(length, deadline))
             raise ERRORS[told["code"]](told["detail"])
-        if kind == isolated.PIXELS and length >= isolated.SIZE.size:
-            height, width = isolated.SIZE.unpack(self._exactly(isolated.SIZE.size, deadline))
-            if height * width <= self._confinement.pixels and length == isolated.SIZE.size + height * width * 3:
+        if kind == isolated.PIXELS and length >= 2 * isolated.SIZE.size:
+            (full_height, full_width), (height, width) = (
+                isolated.SIZE.unpack(self._exactly(isolated.SIZE.size, deadline)) for _ in range(2)
+            )
+            fits = (
+                height <= full_height and width <= full_width and full_height * full_width <= self._confinement.pixels
+            )
+            if fits and length == 2 * isolated.SIZE.size + height * width * 3:
                 pixels = np.empty((height, width, 3), np.uint8)
                 self._fill(pixels.data.cast("B"), deadline)
-                return pixels
+                return Picture(pixels, full_width, full_height)
         raise _Ended  # what was taken over speaks no protocol
 
     def _deadline(self) -> float:

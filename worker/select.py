@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.manifest import Manifest
 from shared.schema import Box, Detection, Options
-from worker.image import Placement
+from worker.frame import Placement
 from worker.output import Output
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -33,6 +33,8 @@ _TURN: dict[int, Callable[[Pixels], cv2.typing.MatLike]] = {
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 """EXIF 2.32 tag 0x0112 -> what makes pixels upright."""
+TRANSPOSED = frozenset({5, 6, 7, 8})
+"""Orientations where the stored picture's width is the upright one's height."""
 _LAST_ROW_FIRST = frozenset({3, 4, 6, 7})
 """Orientations where the stored picture's last row becomes the upright one's first row or column."""
 
@@ -50,12 +52,12 @@ def upright(image: Image.Image, orientation: int) -> Pixels:
     rows = max(1, BAND_PIXELS // width)
     if rows >= height:
         return np.asarray(_TURN[orientation](_to_rgb(image)), np.uint8)
-    out: Pixels = np.empty((height, width, 3) if orientation < 5 else (width, height, 3), np.uint8)
+    out: Pixels = np.empty((height, width, 3) if orientation not in TRANSPOSED else (width, height, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         band = _TURN[orientation](_to_rgb(image.crop((0, top, width, bottom))))
         place = slice(height - bottom, height - top) if orientation in _LAST_ROW_FIRST else slice(top, bottom)
-        if orientation < 5:
+        if orientation not in TRANSPOSED:
             out[place] = band
         else:
             out[:, place] = band

@@ -25,6 +25,7 @@ from bench.faults.odd_pictures import corpus, saved
 from bench.faults.scenario import Row, conclude, parser, workplace
 from bench.local import Stack
 from shared.errors import SpotterError
+from shared.manifest import Frame
 from worker.image import BYTES_PER_PIXEL, Decoder
 
 MEGABYTE = 1 << 20
@@ -34,6 +35,8 @@ THREADS = 4
 JOB_BYTES, JOB_PICTURES = 12 * MEGABYTE, 100
 STABLE = frozenset({"succeeded", "invalid_image", "image_too_large"})
 WORKER = b"worker.main"
+SMALL = Frame(width=64, height=64)
+"""A frame that most pictures are scaled for as they are decoded."""
 Found: TypeAlias = tuple[dict[str, int], tuple[float, str], int, int]
 """Codes, the slowest picture's seconds and name, and bytes: the peak of one decode, and the process before any."""
 
@@ -43,13 +46,13 @@ def in_process(seed: int, many: int, budget: int, answers: multiprocessing.Queue
     decoder, codes, slowest = Decoder(50_000_000, budget), Counter[str](), (0.0, "")
     decoder.decode(saved(Image.new("RGB", (8, 8)), "WEBP"))
     base, peak = _status("VmRSS", os.getpid()), 0
-    for name, data in corpus(seed, many):
+    for name, data, at_least in ((*one, least) for one in corpus(seed, many) for least in (None, SMALL)):
         Path("/proc/self/clear_refs").write_text("5")  # the peak of this picture alone, not of its making
         before, begun = _status("VmRSS", os.getpid()), time.perf_counter()
         reckoned = budget
         try:
-            height, width, _ = decoder.decode(data).shape
-            reckoned, code = height * width * max(BYTES_PER_PIXEL.values()), "succeeded"
+            picture = decoder.decode(data, at_least)
+            reckoned, code = picture.height * picture.width * max(BYTES_PER_PIXEL.values()), "succeeded"
         except SpotterError as error:
             code = error.code
         except Exception as error:
@@ -145,7 +148,7 @@ def run(asked: argparse.Namespace) -> Row:
     say(f"in one process: {codes}, slowest {slowest[0]:.2f} s ({slowest[1]})")
     sent, unanswered, same, worker_peak = through_a_worker(asked.seed, asked.pictures, budget)
     return Row(
-        load=f"{asked.pictures:,} files of five formats, twice: in one process and through a worker",
+        load=f"{asked.pictures:,} files of five formats: in one process, whole and scaled, and through a worker",
         fault="bit flips, cuts, splices, lying headers; bombs of pixels, text, profiles, scans, segments, frames",
         reach="every one answered by a result or a stable error; 0 process exits; memory within the decode "
         "budget and 64 MB a thread",

@@ -18,7 +18,8 @@ from mosec import Server, Worker
 
 from bench.peers.serving import DECODE_BYTES, MAX_PIXELS, Answer, Detector, Prepared, Serving
 from shared import manifest
-from worker.image import Decoder, fit_to
+from worker.frame import enough_for, fit_to
+from worker.image import Decoder
 
 
 class _Raw(Worker):
@@ -42,7 +43,7 @@ class Prepare(_Raw):
 
     def forward(self, data: bytes) -> Prepared:
         """Bytes -> frame and placement, which Mosec pickles for the next stage."""
-        return fit_to(self._model, self._decoder.decode(data))
+        return fit_to(self._model, self._decoder.decode(data, enough_for(self._model)))
 
 
 class Finish(_Raw):

@@ -20,7 +20,8 @@ import numpy as np
 from shared import manifest
 from shared.schema import Options
 from worker.engine import Engine
-from worker.image import Decoder, Frames, Placement, fit_to
+from worker.frame import Frames, Placement, enough_for, fit_to
+from worker.image import Decoder
 from worker.output import Output
 from worker.plan import Asked
 from worker.select import select
@@ -89,7 +90,7 @@ class Detector:
 
     def prepare(self, data: bytes) -> Prepared:
         """Bytes of a picture -> the model's frame, and where the picture lies in it."""
-        return fit_to(self._manifest, self._decoder.decode(data))
+        return fit_to(self._manifest, self._decoder.decode(data, enough_for(self._manifest)))
 
     def run(self, frames: Sequence[Frames]) -> Output:
         """One batch."""

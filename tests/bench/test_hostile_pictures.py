@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from bench.faults.hostile_pictures import SMALL
 from bench.faults.odd_pictures import bombs, damage, kinds
 from shared.errors import ImageTooLarge, InvalidImage
+from shared.manifest import Frame
 from worker.image import Decoder
 
 LARGE = {name for name in bombs() if "49 megapixels" in name or "300 megabytes" in name or "million runs" in name}
@@ -30,16 +32,17 @@ def test_a_bomb_is_answered(decoder: Decoder, name: str) -> None:
         with pytest.raises((InvalidImage, ImageTooLarge)):
             decoder.decode(data)
     else:
-        assert decoder.decode(data).shape[2] == 3
+        assert decoder.decode(data).pixels.shape[2] == 3
 
 
-def test_every_damaged_file_is_answered(decoder: Decoder) -> None:
+@pytest.mark.parametrize("at_least", [None, SMALL])
+def test_every_damaged_file_is_answered(decoder: Decoder, at_least: Frame | None) -> None:
     answers = {True: 0, False: 0}
     dice = random.Random(5)
     files = [data for _, data in kinds(dice) if len(data) < 100_000]
     for _ in range(400):
         try:
-            decoder.decode(damage(dice.choice(files), files, dice))
+            decoder.decode(damage(dice.choice(files), files, dice), at_least)
             answers[True] += 1
         except (InvalidImage, ImageTooLarge):
             answers[False] += 1
@@ -50,4 +53,4 @@ def test_the_sound_ones_are_read_and_a_seed_makes_the_same_ones_again(decoder: D
     first, second = (list(kinds(random.Random(9))) for _ in range(2))
     assert first == second
     for _, data in first:
-        assert decoder.decode(data).shape[2] == 3
+        assert decoder.decode(data).pixels.shape[2] == 3

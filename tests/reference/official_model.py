@@ -17,7 +17,8 @@ from shared.manifest import Frame, Manifest, Origin
 from shared.schema import Options
 from tests.reference.agreement import PICTURES, Detect, Found
 from worker.engine import Engine
-from worker.image import Decoder, fit_to
+from worker.frame import fit_to
+from worker.image import Decoder
 from worker.select import select
 from zoo import catalog, darknet, pull
 from zoo.errors import ZooError

@@ -18,7 +18,7 @@ from tests.reference.record_heads import darknet
 from tests.reference.run_darknet import FOUND
 from tests.zoo.zoo_heads import outputs
 from tests.zoo.zoo_run import assert_same
-from worker.image import Placement
+from worker.frame import Placement
 from worker.output import Output
 from worker.select import select
 from zoo import names

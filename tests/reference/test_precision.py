@@ -13,7 +13,8 @@ from spotter.agreement import Agreement, compare
 from spotter.job import Box, Detection, Picture
 from tests.reference.agreement import NAMES, PICTURES, Detect, Found
 from worker.engine import Engine
-from worker.image import Decoder, fit_to
+from worker.frame import fit_to
+from worker.image import Decoder
 from worker.providers import PROVIDERS
 from zoo.precision.half import halve
 from zoo.precision.int8 import quantise

@@ -28,6 +28,7 @@ from tests.worker.fake_models import OneModel
 from worker import detect
 from worker.batcher import Batcher, Frames
 from worker.detect import Detector, Limits
+from worker.drawn import Drawn
 from worker.image import Decoder
 from worker.leases import Leases
 from worker.linger import Lingering
@@ -54,15 +55,26 @@ def picture(width: int = 80, height: int = 60) -> bytes:
     return out.getvalue()
 
 
+def stripes() -> bytes:
+    """A JPEG of 328 x 248, ten times the frame and a bit: black and white columns of one pixel, grey from afar."""
+    pixels = np.zeros((248, 328), np.uint8)
+    pixels[:, ::2] = 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
 class Device:
     """Finds one dog of 0.9 in every frame, or does what `act` says."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.last: Frames = np.zeros((0, 0, 0, 3), np.uint8)
         self.act: Callable[[], None] = lambda: None
 
     def __call__(self, frames: Frames, /) -> Output:
         self.batches.append(len(frames))
+        self.last = frames
         self.act()
         n = len(frames)
         boxes = np.tile(np.array(BOX, np.float32), (n, 1, 1))
@@ -112,8 +124,8 @@ class Bench:
         decoder = Decoder(1_000_000, 1 << 26)
         self.quarantine = Quarantine(Confinement(1_000_000, 1 << 26, 1 << 20, 2.0), decoder.budget, 2)
         self.detector = Detector(
-            store, self.leases, self.sources, decoder, self.quarantine, OneModel(served), None, self.tokens,  # type: ignore[arg-type]
-            Lingering(store, 1), self.stages, Steps(), LIMITS,
+            store, self.leases, self.sources, decoder, self.quarantine, OneModel(served),  # type: ignore[arg-type]
+            Drawn(store, None), self.tokens, Lingering(store, 1), self.stages, Steps(), LIMITS,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def send(self, total: int = 1, **changes: object) -> JobSpec:
@@ -248,6 +260,37 @@ def test_the_drawn_picture_is_there_before_the_job_is_done(bench: Bench) -> None
     assert data is not None
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.size) == ("JPEG", (80, 60))
+
+
+@pytest.mark.parametrize("limits", [LIMITS, replace(LIMITS, isolate_all=True)])
+@pytest.mark.parametrize("draw", [False, True])
+def test_a_large_jpeg_is_decoded_smaller_and_answered_in_its_own_pixels(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, limits: Limits, draw: bool
+) -> None:
+    monkeypatch.setattr(bench.detector, "_limits", limits)
+    bench.sources.found = {"*": stripes()}
+    job = bench.send(options=Options(draw=draw))
+    bench.detector.detect("m")
+    (result,) = bench.seen(job).view.results or ()
+    assert np.abs(bench.device.last.astype(int) - 128).max() < 8  # averaged, not every tenth column
+    assert result.image is not None
+    assert (result.image.width, result.image.height) == (328, 248)
+    (found,) = result.detections or ()
+    assert (found.box.x, found.box.y, found.box.width, found.box.height) == pytest.approx((82, 62, 164, 62))
+    data = bench.store.run(blob(drawn_blob(job.id, 0)))
+    assert (data is not None) == draw
+    if data is not None:
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.size == (328, 248)
+            assert np.asarray(image.convert("L"))[200:].std() > 100  # the stripes are there
+
+
+def test_a_large_jpeg_is_decoded_whole_where_that_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.detector, "_limits", replace(LIMITS, scaled_decode=False))
+    bench.sources.found = {"*": stripes()}
+    bench.send()
+    bench.detector.detect("m")
+    assert np.ptp(bench.device.last) > 100
 
 
 def test_a_picture_whose_job_is_canceled_meanwhile_is_not_written(bench: Bench) -> None:

@@ -55,7 +55,7 @@ def pids(isolation: Quarantine) -> list[int]:
 
 def test_pixels_are_those_of_the_workers_own_decoder(isolation: Quarantine, decoder: Decoder) -> None:
     for data in (noise(), noise(1, 1), noise(2000, 2000)):
-        assert np.array_equal(isolation.decode(data), decoder.decode(data))
+        assert np.array_equal(isolation.decode(data).pixels, decoder.decode(data).pixels)
     assert len(pids(isolation)) == 1, "one child serves one picture after the other"
 
 
@@ -94,7 +94,7 @@ def test_a_picture_ends_its_child_and_the_next_one_gets_another(
     assert crashed.value.detail == why
     assert time.monotonic() - begun < quarantine.START_S
     assert pids(isolation) == []
-    assert isolation.decode(noise()).shape == (480, 640, 3)
+    assert isolation.decode(noise()).pixels.shape == (480, 640, 3)
 
 
 def test_a_picture_that_eats_memory_meets_its_bound(isolation: Quarantine) -> None:
@@ -127,7 +127,7 @@ def test_an_idle_child_ends_by_itself_and_is_replaced(isolation: Quarantine, mon
     # ... and where it ends just as a picture comes, nobody blames the picture.
     monkeypatch.setattr(type(another), "alive", property(lambda self: True))
     another._process.wait(10)
-    assert isolation.decode(noise()).shape == (480, 640, 3)
+    assert isolation.decode(noise()).pixels.shape == (480, 640, 3)
 
 
 def test_a_fresh_child_met_no_picture_before(isolation: Quarantine) -> None:
@@ -141,12 +141,12 @@ def test_a_fresh_child_met_no_picture_before(isolation: Quarantine) -> None:
 def test_children_share_the_workers_memory(isolation: Quarantine, decoder: Decoder) -> None:
     with decoder.budget.take(MEMORY), pytest.raises(Overloaded):
         isolation.decode(noise())
-    assert isolation.decode(noise()).shape == (480, 640, 3)
+    assert isolation.decode(noise()).pixels.shape == (480, 640, 3)
 
 
 def test_threads_wait_for_one_of_a_few_children(isolation: Quarantine) -> None:
     with ThreadPoolExecutor(8) as pool:
-        shapes = list(pool.map(lambda _: isolation.decode(noise()).shape, range(24)))
+        shapes = list(pool.map(lambda _: isolation.decode(noise()).pixels.shape, range(24)))
     assert set(shapes) == {(480, 640, 3)}
     assert len(pids(isolation)) <= 2
 
@@ -172,7 +172,7 @@ def test_children_end_with_the_worker(isolation: Quarantine) -> None:
     signals = [signal.SIGTERM, signal.SIGINT]  # meant for the worker, which drains
     for number in signals:
         os.kill(child._process.pid, number)
-    assert isolation.decode(noise()).shape == (480, 640, 3)
+    assert isolation.decode(noise()).pixels.shape == (480, 640, 3)
     closer = threading.Thread(target=isolation.close)
     closer.start()
     closer.join(10)

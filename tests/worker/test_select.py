@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.manifest import Defaults, Frame, Manifest, Origin
 from shared.schema import Detection, Options
-from worker.image import Placement
+from worker.frame import Placement
 from worker.output import Output
 from worker.select import MAX_CANDIDATES, select, suppress
 

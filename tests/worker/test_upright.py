@@ -80,7 +80,7 @@ def test_grey_and_palettes_of_every_depth_are_those_of_opencv(depth: int, colour
     row = -(-width * depth // 8)
     rows = b"".join(b"\0" + RNG.bytes(row) for _ in range(height))
     data = png(width, height, depth, colour, rows, [(b"PLTE", RNG.bytes(3 << depth))] if colour == 3 else [])
-    np.testing.assert_array_equal(DECODER.decode(data), by_opencv(data))
+    np.testing.assert_array_equal(DECODER.decode(data).pixels, by_opencv(data))
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
@@ -90,7 +90,7 @@ def test_sixteen_bits_of_colour_are_read_to_one_level_of_the_exact_value(colour:
     exact = np.rint(deep / 257).astype(np.uint8)
     flat = exact[:, :, :3] if channels > 2 else np.repeat(exact[:, :, :1], 3, axis=2)
     wanted = on_white(flat, exact[:, :, -1]) if channels != 3 else flat
-    assert difference(DECODER.decode(data), wanted) <= (1 if channels == 3 else 2)
+    assert difference(DECODER.decode(data).pixels, wanted) <= (1 if channels == 3 else 2)
 
 
 def test_sixteen_bits_of_grey_are_exact_and_one_level_may_be_transparent() -> None:
@@ -98,21 +98,21 @@ def test_sixteen_bits_of_grey_are_exact_and_one_level_may_be_transparent() -> No
     deep[3, 4] = deep[30, 30] = 1234
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
     wanted = np.rint(deep / 257).astype(np.uint8)
-    np.testing.assert_array_equal(DECODER.decode(png(40, 40, 16, 0, rows))[:, :, 1], wanted)
+    np.testing.assert_array_equal(DECODER.decode(png(40, 40, 16, 0, rows)).pixels[:, :, 1], wanted)
     wanted[deep == 1234] = 255
-    found = DECODER.decode(png(40, 40, 16, 0, rows, [(b"tRNS", pack(">H", 1234))]))
+    found = DECODER.decode(png(40, 40, 16, 0, rows, [(b"tRNS", pack(">H", 1234))])).pixels
     np.testing.assert_array_equal(found[:, :, 1], wanted)
 
 
 def test_alpha_is_laid_on_white_as_the_formula_says() -> None:
     pixels = RNG.integers(0, 256, (64, 64, 4), np.uint8)
-    found = DECODER.decode(encoded(Image.fromarray(pixels, "RGBA"), "PNG"))
+    found = DECODER.decode(encoded(Image.fromarray(pixels, "RGBA"), "PNG")).pixels
     assert difference(found, on_white(pixels[:, :, :3], pixels[:, :, 3])) <= 1
-    found = DECODER.decode(encoded(Image.fromarray(pixels, "RGBA"), "WEBP", lossless=True, exact=True))
+    found = DECODER.decode(encoded(Image.fromarray(pixels, "RGBA"), "WEBP", lossless=True, exact=True)).pixels
     assert difference(found, on_white(pixels[:, :, :3], pixels[:, :, 3])) <= 1
     grey = Image.fromarray(pixels[:, :, 0]).convert("LA")
     grey.putalpha(Image.fromarray(pixels[:, :, 3]))
-    found = DECODER.decode(encoded(grey, "PNG"))
+    found = DECODER.decode(encoded(grey, "PNG")).pixels
     assert difference(found, on_white(np.repeat(pixels[:, :, :1], 3, axis=2), pixels[:, :, 3])) <= 1
 
 
@@ -122,11 +122,14 @@ def test_a_palette_of_many_transparencies_and_a_transparent_colour() -> None:
     alphas = RNG.integers(0, 256, 256, np.uint8)
     rows = b"".join(b"\0" + row.tobytes() for row in places)
     chunks = [(b"PLTE", palette.tobytes()), (b"tRNS", alphas.tobytes())]
-    assert difference(DECODER.decode(png(20, 20, 8, 3, rows, chunks)), on_white(palette[places], alphas[places])) <= 1
+    assert (
+        difference(DECODER.decode(png(20, 20, 8, 3, rows, chunks)).pixels, on_white(palette[places], alphas[places]))
+        <= 1
+    )
     pixels = palette[places]
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     clear = (pixels == pixels[5, 5]).all(axis=2)
-    found = DECODER.decode(png(20, 20, 8, 2, rows, [(b"tRNS", pixels[5, 5].astype(">u2").tobytes())]))
+    found = DECODER.decode(png(20, 20, 8, 2, rows, [(b"tRNS", pixels[5, 5].astype(">u2").tobytes())])).pixels
     wanted = np.where(clear[:, :, None], np.uint8(255), pixels)
     np.testing.assert_array_equal(found, wanted)
 
@@ -136,7 +139,7 @@ def test_cmyk_is_what_the_formula_and_opencv_make_of_it() -> None:
     data = encoded(Image.fromarray(inks, "CMYK"), "JPEG", quality=100, subsampling=0)
     part = 1 - inks / 255
     wanted = np.rint(255 * part[:, :, :3] * part[:, :, 3:]).astype(np.uint8)
-    found = DECODER.decode(data)
+    found = DECODER.decode(data).pixels
     assert difference(found, wanted) <= 6
     assert difference(found, by_opencv(data)) <= 6
 
@@ -146,10 +149,10 @@ def test_cmyk_is_what_the_formula_and_opencv_make_of_it() -> None:
 def test_jpegs_of_every_kind_agree_with_opencv(options: dict[str, object], mode: str) -> None:
     smooth = Image.fromarray(RNG.integers(0, 256, (9, 13, 3), np.uint8)).resize((131, 97), Image.Resampling.BICUBIC)
     data = encoded(smooth.convert(mode), "JPEG", **options)
-    assert np.abs(DECODER.decode(data).astype(int) - by_opencv(data)).mean() < 1
+    assert np.abs(DECODER.decode(data).pixels.astype(int) - by_opencv(data)).mean() < 1
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
 def test_bmps_agree_with_opencv(mode: str) -> None:
     data = encoded(Image.fromarray(RNG.integers(0, 256, (11, 37, 3), np.uint8)).convert(mode), "BMP")
-    np.testing.assert_array_equal(DECODER.decode(data), by_opencv(data))
+    np.testing.assert_array_equal(DECODER.decode(data).pixels, by_opencv(data))
