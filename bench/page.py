@@ -55,6 +55,12 @@ STEPS: dict[str, Step] = {
                       ("--precision", "bf16", "--rounds", "1", "--pictures", "300"), needs_bf16=True),
     "bulk-fp32": Step("Bulk jobs, fp32", "bench.bulk", _BULK, ("--precision", "fp32"),
                       ("--precision", "fp32", "--rounds", "1", "--pictures", "200")),
+    "sizes": Step(
+        "Pictures of cameras", "bench.sizes",
+        "Single-picture jobs of larger JPEGs. `scaled`: libjpeg decodes them at a part of their size, as it does by "
+        "default; `whole`: with `SPOTTER_SCALED_DECODE=false`.",
+        (), ("--rounds", "1", "--seconds", "3"),
+    ),
     "large": Step(
         "One job of 10,000 pictures", "bench.large",
         "One request of so many pictures of 7 kB, which runs for a while and is canceled. The clock runs from its "

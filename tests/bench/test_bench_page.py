@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bench.bulk import BOUNDARY, forms
 from bench.machine import _cpuinfo, facts
 from bench.page import BY_HAND, STEPS, by_hand, last_document, page, table
 from bench.processes import resident_mb
+from bench.sizes import enlarged
 
 MACHINE = {
     "cpu": "Some CPU", "family": "cpu family 1", "cores": 2, "memory_gib": 4.0, "instruction_sets": ["avx2"],
@@ -85,3 +87,12 @@ def test_resident_memory_grows_with_what_is_held() -> None:
     held = b"\1" * 50_000_000
     assert 40 < resident_mb() - before < 60
     assert len(held) == 50_000_000
+
+
+def test_an_enlarged_picture_has_its_size_and_is_the_same_each_time(tmp_path: Path) -> None:
+    dog = Path(__file__).parents[1] / "pictures" / "dog.jpg"
+    for name in ("one.jpg", "two.jpg"):
+        enlarged(dog, (1000, 700), tmp_path / name)
+    assert (tmp_path / "one.jpg").read_bytes() == (tmp_path / "two.jpg").read_bytes()
+    with Image.open(tmp_path / "one.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (1000, 700))
