@@ -18,11 +18,10 @@ import cv2
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from shared.assignments import NOTHING_ASSIGNED, Assignments, assignments
 from shared.blobs import LargeBlobs, large_blobs
 from shared.collector import spare_collections
 from shared.connection import connect
-from shared.errors import Overloaded, SpotterError, StartupError
+from shared.errors import SpotterError, StartupError
 from shared.ids import ulid
 from shared.observe import Stages, start_logging
 from shared.queue import DELIVER_QUEUE, Waker, create_celery
@@ -45,7 +44,7 @@ from worker.plan import Asked, concurrency
 from worker.presence import Presence, bury
 from worker.providers import computes_on_gpu
 from worker.quarantine import Confinement, Quarantine
-from worker.reload import Reload
+from worker.reload import Reload, assigned
 from worker.sources import S3Access, Sources
 from worker.subscriptions import Subscriptions
 from worker.tasks import register
@@ -82,7 +81,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     stack.callback(models.close, settings.infer_timeout_s)
     client = stack.enter_context(connect(settings.redis_url.get_secret_value(), "worker"))
     store, celery, stages = JobStore(client), create_celery(settings.broker), Stages()
-    models.assign(_assigned(store))
+    models.assign(assigned(store))
     models.load_all()
     name = f"{socket.gethostname()}-{os.getpid()}-{ulid()[-6:]}"
 
@@ -132,15 +131,6 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     watchdog.start()
     stack.callback(watchdog.stop)
     return _consume(subscriptions, side_by_side, detector, name)
-
-
-def _assigned(store: JobStore) -> Assignments:
-    """What a worker that starts should follow at once. While the store is away, the repository alone counts."""
-    try:
-        return store.run(assignments())
-    except Overloaded as error:
-        logger.warning("aliases set over HTTP unknown", extra={"error": repr(error)})
-        return NOTHING_ASSIGNED
 
 
 def _models(settings: Settings, side_by_side: int) -> Models:

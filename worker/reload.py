@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Mapping
 
-from shared.assignments import NOTHING_ASSIGNED, assignments
+from shared.assignments import NOTHING_ASSIGNED, Assignments, assignments
 from shared.errors import Overloaded
 from shared.steps import forget
 from shared.store import JobStore
@@ -95,6 +95,15 @@ class Reload:
             name, _, version = reference.partition("@")
             logger.info("model unloaded", extra={"model": name, "version": version})
         self._forgotten = Gone((), self._forgotten.references | gone.references, self._forgotten.names | gone.names)
+
+
+def assigned(store: JobStore) -> Assignments:
+    """What a worker that starts follows from the beginning. While the store is away, its repository alone counts."""
+    try:
+        return store.run(assignments())
+    except Overloaded as error:
+        logger.warning("aliases set over HTTP unknown", extra={"error": repr(error)})
+        return NOTHING_ASSIGNED
 
 
 def asked(waiting: Mapping[str, Backlog]) -> dict[str, set[str]]:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared import assignments as module
 from shared.assignments import NOTHING_ASSIGNED, assign, assignments, drop
@@ -78,6 +80,39 @@ def test_there_is_a_bound(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> N
     store.run(drop("m", "a"))
     store.run(assign("m", "c", "1", "o"))
     assert store.run(assignments()).versions("m") == {"b": "2", "c": "1"}
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["m", "n"]), st.sampled_from(["a", "b"]), st.sampled_from(["1", "2", None])))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_the_store_means_what_a_dictionary_means(
+    store: JobStore, client: redis.Redis, steps: list[tuple[str, str, str | None]]
+) -> None:
+    client.flushall()
+    means: dict[tuple[str, str], tuple[str, int]] = {}
+    last, known = 0, NOTHING_ASSIGNED
+    for model, alias, version in steps:
+        before = means.get((model, alias))
+        edition = store.run(drop(model, alias)) if version is None else store.run(assign(model, alias, version, "o"))
+        if version is None:
+            assert (edition is None) == (means.pop((model, alias), None) is None)
+        elif before and before[0] == version:
+            assert edition == before[1]
+        else:
+            assert edition is not None
+            means[model, alias] = (version, edition)
+        if (before and before[0]) != version:
+            assert edition is not None
+            assert edition > last, "a change is later than every one before it"
+            last = edition
+        told = store.run(assignments(known))
+        assert (told is known) == (told.edition == known.edition)
+        known = told
+        assert known.edition == last
+        seen = {(one.model, one.alias): (one.version, one.edition) for of in known.of.values() for one in of.values()}
+        assert seen == means
 
 
 @pytest.mark.parametrize(

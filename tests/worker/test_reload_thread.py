@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.assignments import assign, drop
+from shared.assignments import NOTHING_ASSIGNED, assign, drop
 from shared.connection import connect
 from shared.errors import StoreUnavailable
 from shared.observe import Stages
@@ -16,6 +16,7 @@ from shared.reports import WorkerReport
 from shared.steps import announce, cancel
 from shared.store import Call, JobStore, T
 from shared.views import descriptions, fleet
+from spotter.address import free_port
 from tests.roles import as_role
 from tests.shared.store_samples import accepting, spec
 from tests.waiting import until
@@ -23,7 +24,7 @@ from tests.worker.fake_models import FakeLoad, put
 from worker.leases import Leases
 from worker.models import Models
 from worker.presence import Presence
-from worker.reload import Reload
+from worker.reload import Reload, assigned
 
 
 class Queues:
@@ -136,6 +137,14 @@ def test_an_alias_set_over_http_is_followed_and_announced(bench: Bench, redis_ur
         dropped = JobStore(client).run(drop("m", "stable"))
         bench.reload.once()
         assert (bench.models.offer().followed, bench.presence.calls) == (dropped, 3)
+
+
+def test_a_worker_that_starts_knows_what_is_set_or_goes_by_its_repository(redis_url: str, store: JobStore) -> None:
+    with connect(as_role(redis_url, "api"), "test") as client:
+        JobStore(client).run(assign("m", "stable", "1", "shop"))
+    assert assigned(store).versions("m") == {"stable": "1"}
+    with connect(f"redis://127.0.0.1:{free_port()}/0", "test") as nobody:
+        assert assigned(JobStore(nobody)) == NOTHING_ASSIGNED
 
 
 def test_a_store_that_is_away_puts_everything_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
