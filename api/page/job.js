@@ -17,10 +17,14 @@ export function jobPanel(changed) {
   const parts = Object.fromEntries(["head", "notice", "progress", "strip", "picture", "details"].map((name) => [name, el("div", { class: `part-${name}` })]));
   byId("job-shown").append(...Object.values(parts));
 
-  function close() {
+  function leave() {
     now?.abort.abort();
     if (now?.url) URL.revokeObjectURL(now.url);
     now = null;
+  }
+
+  function close() {
+    leave();
     byId("job-shown").hidden = true;
     byId("job-empty").hidden = false;
     byId("job").setAttribute("aria-labelledby", "job-title");
@@ -28,10 +32,11 @@ export function jobPanel(changed) {
 
   /** Shows a job. `sent`: the request that made it, if it was made here. */
   async function open(id, sent = null) {
-    close();
-    const mine = { id, sent, job: null, results: new Map(), shown: 0, abort: new AbortController(), url: null, drawing: null, picture: null };
+    const again = now?.id === id;
+    const mine = { id, sent, job: null, results: new Map(), shown: again ? now.shown : 0, abort: new AbortController(), url: null, drawing: null, picture: null, figure: "" };
+    leave();
     now = mine;
-    for (const part of Object.values(parts)) part.replaceChildren();
+    for (const part of again ? [parts.notice] : Object.values(parts)) part.replaceChildren();
     byId("job-shown").hidden = false;
     byId("job-empty").hidden = true;
     try {
@@ -39,14 +44,20 @@ export function jobPanel(changed) {
       if (!ENDED.has(mine.job.status)) await follow(mine);
       else if (!mine.job.results) await readLines(mine);
     } catch (error) {
-      if (now === mine && error.name !== "AbortError") refused(mine, error);
+      if (now === mine && !mine.abort.signal.aborted) await refused(mine, error);
     }
   }
 
-  function refused(mine, error) {
-    const again = error instanceof Problem && error.status !== 404 && error.status !== 401;
-    parts.notice.replaceChildren(notice(error, again && el("button", { type: "button", onclick: () => open(mine.id, mine.sent) }, "Look again")));
+  async function refused(mine, error) {
+    parts.notice.replaceChildren(notice(error));
     if (!mine.job) parts.head.replaceChildren(el("h2", { id: "shown-title" }, "Job"), el("code", { class: "hint" }, mine.id));
+    if (!(error instanceof Problem) || error.again === null) return;
+    try {
+      await pause(Math.max(1, error.again), mine.abort.signal);
+    } catch {
+      return; // another job is open
+    }
+    open(mine.id, mine.sent);
   }
 
   // -- what is known of it -------------------------------------------------------------------------------------------
@@ -54,6 +65,7 @@ export function jobPanel(changed) {
   async function look(mine) {
     const job = await ask("look", { values: { job: mine.id }, signal: mine.abort.signal });
     if (now !== mine) return;
+    if (!mine.job && !ENDED.has(job.status)) byId("said").textContent = `Job ${job.status}.`;
     mine.job = job;
     for (const one of job.results || []) mine.results.set(one.index, one);
     showHead(mine);
@@ -192,6 +204,9 @@ export function jobPanel(changed) {
     }
     const seen = mine.picture?.name === name ? mine.picture.found : null;
     if (now !== mine || mine.drawing !== turn) return;
+    const figureNow = JSON.stringify([result, seen !== null]);
+    if (mine.figure === figureNow) return; // what is pointed at stays so
+    mine.figure = figureNow;
     if (mine.url) URL.revokeObjectURL(mine.url);
     mine.url = seen && URL.createObjectURL(seen.blob);
     parts.picture.replaceChildren(figure(result, seen && { url: mine.url, drawn: seen.drawn }));

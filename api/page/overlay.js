@@ -3,7 +3,8 @@
 import { el } from "./element.js";
 
 const COLOURS = 10; // .c0 to .c9 of the style
-const NEAR_TOP = 0.06;
+const ASIDE = ["inside", "below", "rightward"];
+const PLACES = [[], ["inside"], ["rightward"], ["below"], ["below", "rightward"], ["inside", "rightward"]];
 
 const colour = (found) => `c${found.class_id % COLOURS}`;
 export const percent = (part) => `${(100 * part).toFixed(1)} %`;
@@ -47,15 +48,14 @@ export function overlay(detections, size) {
 
 function box(found, size) {
   const { x, y, width, height } = found.box;
-  const made = el("div", { class: `box ${colour(found)}` }, el("span", { class: "label", "data-confidence": found.confidence }, `${found.label} ${percent(found.confidence)}`));
+  const label = el("span", { class: "label" }, `${found.label} ${percent(found.confidence)}`);
+  const made = el("div", { class: `box ${colour(found)}`, "data-confidence": found.confidence }, label);
   Object.assign(made.style, {
     left: `${(100 * x) / size.width}%`,
     top: `${(100 * y) / size.height}%`,
     width: `${(100 * width) / size.width}%`,
     height: `${(100 * height) / size.height}%`,
   });
-  made.classList.toggle("inside", y / size.height < NEAR_TOP);
-  made.classList.toggle("leftward", x / size.width > 0.75);
   return made;
 }
 
@@ -71,14 +71,23 @@ function row(found) {
     el("span", { class: "hint" }, `${Math.round(width)} × ${Math.round(height)} at ${Math.round(x)}, ${Math.round(y)}`));
 }
 
-/** Hides, until their box is pointed at, labels that would cover another's: the surest keep theirs. */
+/** Finds each label a place where it covers no other and does not leave the picture, the surest first. What has none
+    is hidden until its box is pointed at. */
 export function uncover(layer) {
   const taken = [];
-  const labels = [...layer.querySelectorAll(".label")].sort((a, b) => b.dataset.confidence - a.dataset.confidence);
-  for (const label of labels) {
-    const one = label.getBoundingClientRect();
-    const covers = taken.some((two) => one.left < two.right && two.left < one.right && one.top < two.bottom && two.top < one.bottom);
-    label.classList.toggle("covered", covers);
-    if (!covers) taken.push(one);
+  const whole = layer.getBoundingClientRect();
+  const fits = (one) =>
+    one.left >= whole.left - 3 && one.right <= whole.right + 3 && one.top >= whole.top && one.bottom <= whole.bottom &&
+    !taken.some((two) => one.left < two.right && two.left < one.right && one.top < two.bottom && two.top < one.bottom);
+  const boxes = [...layer.children].sort((a, b) => b.dataset.confidence - a.dataset.confidence);
+  for (const box of boxes) {
+    const label = box.querySelector(".label");
+    const place = PLACES.find((classes) => {
+      box.classList.remove(...ASIDE);
+      box.classList.add(...classes);
+      return fits(label.getBoundingClientRect());
+    });
+    label.classList.toggle("covered", place === undefined);
+    if (place) taken.push(label.getBoundingClientRect());
   }
 }

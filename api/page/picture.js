@@ -55,9 +55,9 @@ export function figure(result, seen) {
   if (result.error) beside.append(failure(result.error));
   else if (drawn) beside.append(el("h3", {}, counted(result.detections.length, "object")), drawn.list);
   if (drawn && result.detections.length === 0) beside.append(el("p", { class: "soft" }, "Nothing was found. A lower confidence may show more."));
-  if (result.timings) beside.append(timings(result));
+  else if (WAITS.has(result.status)) beside.append(el("p", { class: "soft" }, result.status === "queued" ? "Waiting for its turn." : "Looking …"));
   const nothing = !seen && !drawn && !WAITS.has(result.status);
-  return el("div", { class: `figure${nothing ? " alone" : ""}` }, nothing ? null : frame, beside);
+  return el("div", { class: `figure${nothing ? " alone" : ""}` }, nothing ? null : frame, beside, result.timings ? timings(result) : null);
 }
 
 const absent = (text) => el("p", { class: "absent" }, text);

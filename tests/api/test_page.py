@@ -196,6 +196,38 @@ def test_the_files_are_part_of_the_package() -> None:
     assert (PAGE / "dog.jpg").read_bytes() == (ROOT / "spotter" / "sample" / "dog.jpg").read_bytes()
 
 
+def _colours(block: str) -> dict[str, tuple[float, ...]]:
+    """The custom properties of a block that are colours, as linear light (WCAG 2.2, "relative luminance")."""
+    found = {}
+    for name, text in re.findall(r"--([\w-]+): #([0-9a-f]{6});", block):
+        parts_of = [int(text[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        found[name] = tuple(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts_of)
+    return found
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_texts_stand_out_from_what_is_behind_them(dark: bool) -> None:
+    blocks = re.findall(r":root \{(.*?)\n\s*\}", (PAGE / "page.css").read_text(), re.DOTALL)
+    colours = _colours(blocks[1 if dark else 0])
+
+    def light(name: str) -> float:
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), colours[name], strict=True))
+
+    texts = {
+        "ink": ("ground", "card", "field", "tint", "shade", "bad-tint"),
+        "soft": ("ground", "card", "field", "tint", "shade", "bad-tint"),
+        "accent": ("ground", "card", "tint", "shade"),
+        "accent-ink": ("accent",),
+        "bad": ("card", "tint", "shade", "bad-tint"),
+        "busy": ("card", "tint", "shade"),
+        "wait": ("card", "tint", "shade"),
+    }
+    for text, grounds in texts.items():
+        for ground in grounds:
+            high, low = sorted((light(text), light(ground)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, f"{text} on {ground} (WCAG 2.2, 1.4.3)"
+
+
 # -- the header Accept ------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.schema import Box, Claim, Detection, ImageSize, PictureFailure, PictureResult, Timings
+from shared.schema import Box, Claim, Detection, ImageSize, PictureFailure, PictureResult, Timings, UrlSource
 from shared.store import JobStore
 from tests import browser
 from tests.api.conftest import Serve
@@ -262,6 +262,90 @@ def test_a_refusal_is_shown_in_its_own_words_and_sent_again_when_it_says(
     status(tab, "queued")
     assert tab.run("document.querySelector('#compose .notice') === null")
     assert len(api.get("/jobs", headers=bearer(key)).json()["jobs"]) == 2
+
+
+BREAKING = """(() => {
+  const real = window.fetch;
+  window.asked = [];
+  window.fetch = async (url, options) => {
+    const answer = await real(url, options);
+    if (!String(url).endsWith("/events")) return answer;
+    window.asked.push(options.headers["Last-Event-ID"] || "");
+    if (window.asked.length > 1) return answer;
+    const once = new TransformStream({ transform(chunk, to) { to.enqueue(chunk); to.terminate(); } });
+    return new Response(answer.body.pipeThrough(once), answer);
+  };
+})()"""
+"""The first stream of events ends after its first bytes, as a connection does that a proxy cuts."""
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_ended(page: browser.Tab, worker: Any) -> None:
+    page.run(BREAKING)
+    send(page, "dog.jpg")
+    status(page, "queued")
+    page.wait("window.asked.length === 2")
+    assert page.run("window.asked") == ["", "0-0-q"]
+    finish(worker, found("dog", 0.8, 1, 1, 10, 10))
+    status(page, "succeeded")
+    assert texts(page, ".box .label") == ["dog 80.0 %"]
+
+
+def test_a_job_whose_answer_was_lost_is_not_made_twice(page: browser.Tab, api: httpx.Client) -> None:
+    page.run("""(() => {
+      const real = window.fetch;
+      window.fetch = async (url, options) => {
+        const answer = await real(url, options);
+        if (options?.method !== "POST" || window.lost) return answer;
+        window.lost = true;
+        throw new TypeError("network error");
+      };
+    })()""")
+    send(page, "dog.jpg")
+    page.wait("document.querySelector('#compose .notice strong')?.innerText === 'The service does not answer'")
+    status(page, "queued")
+    assert len(api.get("/jobs").json()["jobs"]) == 1
+
+
+def test_a_picture_by_address_is_shown_as_the_service_drew_it(page: browser.Tab, worker: Any) -> None:
+    page.run("document.querySelector('#urls').value = ' https://example.com/dog.jpg\\n\\n'")
+    page.run("document.querySelector('#send').click()")
+    status(page, "queued")
+    (held,) = worker.take()
+    assert held.source == UrlSource(url="https://example.com/dog.jpg")
+    worker.draw(held, (PICTURES / "dog.jpg").read_bytes())
+    worker.finish(held, answer(held, found("dog", 0.8, 1, 1, 10, 10)))
+    status(page, "succeeded")
+    page.wait("document.querySelector('.frame.drawn img')?.naturalWidth === 768")
+    command = page.run("document.querySelector('.part-details pre').textContent")
+    assert """--json '{"image":{"url":"https://example.com/dog.jpg"},"model":"m","options":{"draw":true}}'""" in command
+
+
+def test_pictures_are_dropped_and_pasted_and_nothing_else_is(page: browser.Tab) -> None:
+    page.run("""(() => {
+      const given = (name, type) => {
+        const data = new DataTransfer();
+        data.items.add(new File(["x"], name, { type }));
+        return data;
+      };
+      const more = { bubbles: true, cancelable: true };
+      const [dropped, text] = [given("dropped.png", "image/png"), given("text.txt", "text/plain")];
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, ...more }));
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: text, ...more }));
+      const clipboardData = given("pasted.webp", "image/webp");
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, ...more }));
+    })()""")
+    assert texts(page, "#chosen .name") == ["dropped.png", "pasted.webp"]
+    page.run("document.querySelector('#chosen button').click()")
+    assert texts(page, "#chosen .name") == ["pasted.webp"]
+
+
+def test_what_is_too_large_is_said_in_the_words_of_the_service(tab: browser.Tab, serve: Serve, worker: Any) -> None:
+    api = serve(max_body_bytes=50_000, max_image_bytes=50_000)
+    worker.announce("m")
+    tab.open(str(api.base_url))
+    tab.wait("document.querySelector('#model').value === 'm'")
+    send(tab, "dog.jpg")
+    tab.wait("document.querySelector('#compose .notice strong')?.innerText === 'The body is too large'")
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844), (768, 1024), (1280, 800)])
