@@ -46,7 +46,7 @@ def service(
 ) -> Iterator[Running]:
     settings = {
         "default_model": NAME, "precision": "fp32", "infer_threads": "1", "reload_s": "0.1", "retire_s": "3",
-        "sweep_s": "0.5", "lease_s": "2", "log_level": "INFO",
+        "sweep_s": "0.5", "lease_s": "2", "cache": "false", "log_level": "INFO",
     }  # fmt: skip
     with connect(valkey_server, "test") as client:
         client.flushall()

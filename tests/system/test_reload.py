@@ -58,7 +58,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(valkey_server: str, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     settings = {
         "models_dir": str(models_dir), "default_model": NAME, "precision": "fp32", "infer_threads": "1",
-        "reload_s": "0.1", "retire_s": "3", "sweep_s": "0.5", "log_level": "INFO",
+        "reload_s": "0.1", "retire_s": "3", "sweep_s": "0.5", "cache": "false", "log_level": "INFO",
     }  # fmt: skip
     with connect(valkey_server, "test") as client:
         client.flushall()
