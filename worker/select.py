@@ -98,11 +98,11 @@ def _thresholds(options: Options, manifest: Manifest) -> NDArray[np.float32]:
 def _candidates(output: Output, limits: NDArray[np.float32]) -> tuple[Ints, Ints, NDArray[np.float32]]:
     """Row, class and score of every pair that reaches its class's limit, at most `MAX_CANDIDATES`."""
     if output.labels is None:
-        lowest = limits.min(initial=np.inf)
-        near = np.flatnonzero(output.scores.max(axis=1, initial=0) >= lowest)  # one pass leaves a few rows
-        few = output.scores[near]
-        part, classes = np.nonzero((few >= limits) & (few > 0))
-        rows, scores = near[part], few[part, classes]
+        every = output.scores.ravel()
+        near = np.flatnonzero(every >= limits.min(initial=np.inf))  # one pass leaves a few pairs
+        rows, classes = np.divmod(near, len(limits))
+        strong = (every[near] >= limits[classes]) & (every[near] > 0)
+        rows, classes, scores = rows[strong], classes[strong], every[near[strong]]
     else:
         known = np.flatnonzero((output.labels >= 0) & (output.labels < len(limits)))  # padding rows say -1
         labels = output.labels[known].astype(np.intp)
