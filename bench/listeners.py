@@ -230,14 +230,16 @@ async def measure(front: Front, asked: argparse.Namespace) -> dict[str, Any]:
             "one": lambda: one(front, asked, store, client),
             "bare": lambda: bare(asked),
         }
+        memory = [round(resident_mb(front.api_pid))]
         for number in range(asked.rounds):
             for name, found in rows.items():
                 found.append(await ways[name]())
                 say(f"round {number + 1}, {name}: {found[-1]}")
                 await idle(front)
+            memory.append(round(resident_mb(front.api_pid)))
     return {"bench": "listeners", "listeners": asked.listeners, "rounds": rows,
             "medians": {name: _medians(found) for name, found in rows.items()},
-            "API MB": round(resident_mb(front.api_pid))}  # fmt: skip
+            "API MB before, after each round": memory}  # fmt: skip
 
 
 def _medians(rows: list[dict[str, Any]]) -> dict[str, Any]:
