@@ -12,7 +12,7 @@ const POSITION_S = 2;
 
 /** `changed()`: something of the job may have changed in lists, too. */
 export function jobPanel(changed) {
-  let now = null; // what is open: {job, sent, results, shown, abort, url, seen}
+  let now = null; // what is open; made in `open`
 
   const parts = Object.fromEntries(["head", "notice", "progress", "strip", "picture", "details"].map((name) => [name, el("div", { class: `part-${name}` })]));
   byId("job-shown").append(...Object.values(parts));
@@ -33,7 +33,10 @@ export function jobPanel(changed) {
   /** Shows a job. `sent`: the request that made it, if it was made here. */
   async function open(id, sent = null) {
     const again = now?.id === id;
-    const mine = { id, sent, job: null, results: new Map(), shown: again ? now.shown : 0, abort: new AbortController(), url: null, drawing: null, picture: null, figure: "" };
+    const mine = {
+      id, sent, job: null, results: new Map(), ended: new Set(), shown: again ? now.shown : 0,
+      abort: new AbortController(), soon: false, drawing: null, picture: null, url: null, figure: "",
+    };
     leave();
     now = mine;
     for (const part of again ? [parts.notice] : Object.values(parts)) part.replaceChildren();
@@ -67,7 +70,10 @@ export function jobPanel(changed) {
     if (now !== mine) return;
     if (!mine.job && !ENDED.has(job.status)) byId("said").textContent = `Job ${job.status}.`;
     mine.job = job;
-    for (const one of job.results || []) mine.results.set(one.index, one);
+    for (const one of job.results || []) {
+      mine.results.set(one.index, one);
+      if (ENDED.has(one.status)) mine.ended.add(one.index);
+    }
     showHead(mine);
     showProgress(mine);
     showStrip(mine);
@@ -92,11 +98,11 @@ export function jobPanel(changed) {
   }
 
   async function tellPicture(mine, result) {
+    mine.ended.add(result.index);
+    soon(mine);
     if (result.index >= MOST) return;
     const before = mine.results.get(result.index);
     mine.results.set(result.index, result);
-    showProgress(mine);
-    showStrip(mine);
     if (result.index === mine.shown && before?.status !== result.status) await showPicture(mine);
   }
 
@@ -169,11 +175,22 @@ export function jobPanel(changed) {
   function showProgress(mine) {
     const { total } = mine.job.counts;
     if (total === 1) return;
-    const ended = [...mine.results.values()].filter((one) => ENDED.has(one.status)).length;
-    const done = ENDED.has(mine.job.status) ? total : Math.min(total, ended);
+    const done = ENDED.has(mine.job.status) ? total : mine.ended.size;
     const some = total > MOST ? `; the first ${MOST} are shown` : "";
     parts.progress.replaceChildren(el("progress", { max: total, value: done, "aria-label": "Pictures that are ready" }),
       el("span", { class: "soft" }, `${done.toLocaleString("en")} of ${total.toLocaleString("en")}${some}`));
+  }
+
+  /** Of many pictures in one moment the page is drawn once. */
+  function soon(mine) {
+    if (mine.soon) return;
+    mine.soon = true;
+    requestAnimationFrame(() => {
+      mine.soon = false;
+      if (now !== mine) return;
+      showProgress(mine);
+      showStrip(mine);
+    });
   }
 
   function showStrip(mine) {

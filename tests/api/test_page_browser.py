@@ -14,6 +14,7 @@ import pytest
 
 from shared.schema import Box, Claim, Detection, ImageSize, PictureFailure, PictureResult, Timings, UrlSource
 from shared.store import JobStore
+from spotter.address import free_port
 from tests import browser
 from tests.api.conftest import Serve
 from tests.api.test_owners import bearer, make_key
@@ -264,6 +265,30 @@ def test_a_refusal_is_shown_in_its_own_words_and_sent_again_when_it_says(
     assert len(api.get("/jobs", headers=bearer(key)).json()["jobs"]) == 2
 
 
+def test_a_job_of_many_shows_the_first_of_them_live_and_later(
+    page: browser.Tab, worker: Any, api: httpx.Client
+) -> None:
+    sources = [{"url": f"https://example.com/{number}.jpg"} for number in range(250)]
+    job = api.post("/jobs", json={"images": sources}).json()["id"]
+    page.run(f"location.hash = '{job}'")
+    status(page, "queued")
+    taken = worker.take(5)
+    for held in taken:
+        worker.finish(held)
+    page.wait(f"document.querySelector('progress').value === {len(taken)}")
+    assert worker.finish_all() == 250 - len(taken)
+    for _ in range(2):
+        status(page, "succeeded")
+        page.wait("document.querySelectorAll('.strip button').length === 200")
+        page.wait("document.querySelector('.part-progress').innerText === '250 of 250; the first 200 are shown'")
+        page.run("window.earlier = true")
+        page.send("Page.reload")
+        page.wait("!window.earlier && document.readyState === 'complete'")
+    # It did not send them itself, so it asks whether the pictures are kept; those by address are not.
+    assert {one.rpartition("/pictures/")[2] for one in page.complaints} == {"0"}
+    page.complaints.clear()
+
+
 BREAKING = """(() => {
   const real = window.fetch;
   window.asked = [];
@@ -348,15 +373,29 @@ def test_what_is_too_large_is_said_in_the_words_of_the_service(tab: browser.Tab,
     tab.wait("document.querySelector('#compose .notice strong')?.innerText === 'The body is too large'")
 
 
-@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844), (768, 1024), (1280, 800)])
-def test_nothing_is_wider_than_the_window(page: browser.Tab, worker: Any, width: int, height: int) -> None:
+def test_the_browser_itself_keeps_markup_and_foreign_services_away(page: browser.Tab) -> None:
+    with pytest.raises(AssertionError, match="TrustedHTML"):
+        page.run("document.body.innerHTML = '<b>bold</b>'")
+    with pytest.raises(AssertionError, match="Failed to fetch"):
+        page.run(f"fetch('http://127.0.0.1:{free_port()}/')")
+    page.run("document.body.append(Object.assign(document.createElement('img'), {src: 'http://127.0.0.1/x.png'}))")
+    page.run("document.body.setAttribute('style', 'display: none')")
+    assert page.run("getComputedStyle(document.body).display") == "block"
+    page.run("new Promise(done => setTimeout(done))")
+    refused = [one for one in page.complaints if "Content Security Policy" in one]
+    assert all(any(directive in one for one in refused) for directive in ("connect-src", "img-src", "style-src"))
+    page.complaints.clear()
+
+
+def test_nothing_is_wider_than_the_window(page: browser.Tab, worker: Any) -> None:
+    send(page, "dog.jpg")
+    status(page, "queued")
+    finish(worker, found("dog", 0.829, 124, 220, 258, 298))
+    page.wait("document.querySelectorAll('.part-details details').length === 2")
+    page.run("document.querySelectorAll('#job-shown details').forEach(one => one.open = true)")
     try:
-        page.look(width, height, phone=width < 700)
-        send(page, "dog.jpg")
-        status(page, "queued")
-        finish(worker, found("dog", 0.829, 124, 220, 258, 298))
-        page.wait("document.querySelectorAll('.part-details details').length === 2")
-        page.run("document.querySelectorAll('#job-shown details').forEach(one => one.open = true)")
-        assert page.run("document.documentElement.scrollWidth") <= width
+        for width in (320, 390, 768, 1024, 1280):
+            page.look(width, 800, phone=width < 700)
+            assert page.run("document.documentElement.scrollWidth") <= width
     finally:
         page.look(1280, 900)
