@@ -210,6 +210,28 @@ def test_it_is_used_by_keyboard_alone(page: browser.Tab, worker: Any) -> None:
     assert page.run("document.activeElement.tagName") == "SUMMARY"
 
 
+def test_whatever_can_be_used_has_a_name_for_screen_readers(page: browser.Tab, worker: Any) -> None:
+    send(page, "dog.jpg", "eagle.jpg")
+    page.wait("document.querySelectorAll('.strip button').length === 2")
+    finish(worker, found("dog", 0.8, 1, 1, 10, 10))
+    finish(worker, found("bird", 0.7, 1, 1, 10, 10))
+    page.wait("document.querySelectorAll('.part-details details').length === 2")
+    page.choose_files("#files", PICTURES / "horses.jpg")
+    page.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    nodes = [one for one in page.send("Accessibility.getFullAXTree")["nodes"] if not one["ignored"]]
+    seen = [(one["role"]["value"], one.get("name", {}).get("value", "").strip()) for one in nodes]
+    used = {"button", "link", "textbox", "combobox", "slider", "img", "image", "region", "progressbar"}
+    without = {role for role, name in seen if role in used and not name}
+    assert without == set()
+    assert {"button", "link", "textbox", "combobox", "slider", "region"} <= {role for role, _ in seen}
+    assert ("image", "dog.jpg: 1 dog") in seen
+    levels = page.run(
+        "[...document.querySelectorAll('h1, h2, h3')].filter(one => one.offsetParent).map(one => one.tagName)"
+    )
+    assert levels[0] == "H1"
+    assert levels.count("H1") == 1
+
+
 def test_a_key_is_asked_for_kept_in_the_tab_and_in_no_address(
     tab: browser.Tab, serve: Serve, store: JobStore, worker: Any
 ) -> None:
