@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.arguments import end_in_order
+from bench.arguments import chosen, end_in_order
 from bench.page import STEPS, Step, by_hand, last_document, page
 from bench.processes import watched
 from worker import hardware
@@ -58,9 +58,7 @@ def main() -> None:
     line.add_argument("--page-only", action="store_true", help="measure nothing, write the page from out/bench")
     asked = line.parse_args()
     end_in_order()
-    names = [] if asked.page_only else asked.only.split(",")
-    if unknown := set(names) - STEPS.keys():
-        line.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+    names = [] if asked.page_only else chosen(line, asked.only, STEPS)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in names:
         step = STEPS[name]

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def end_in_order() -> None:
     """SIGTERM unwinds the stack as Ctrl-C does, so that a bench that is ended ends what it started."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def chosen(line: argparse.ArgumentParser, only: str, known: Collection[str]) -> list[str]:
+    """What `--only` names, separated by commas; a name that is none of `known` ends the program with what there is."""
+    names = only.split(",")
+    if unknown := set(names).difference(known):
+        line.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return names
 
 
 def say(text: str) -> None:

@@ -153,7 +153,7 @@ def descriptions(references: Sequence[str]) -> Call[dict[str, Description]]:
 
 def workers() -> Call[list[WorkerReport]]:
     """The live workers."""
-    return Call("workers", (WORKER_TTL_MS,), lambda reply: [WorkerReport.model_validate_json(text) for text in reply])
+    return Call("fleet", (WORKER_TTL_MS,), lambda reply: [WorkerReport.model_validate_json(text) for text in reply[0]])
 
 
 def stats() -> Call[dict[str, int]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.arguments import end_in_order, say
+from bench.arguments import chosen, end_in_order, say
 from bench.faults.page import by_hand, page
 from bench.faults.roster import SCENARIOS
 from bench.faults.scenario import OUT
@@ -53,9 +53,7 @@ def main() -> None:
     line.add_argument("--page-only", action="store_true", help="run nothing, write the page from out/faults")
     asked = line.parse_args()
     end_in_order()
-    names = [] if asked.page_only else asked.only.split(",")
-    if unknown := set(names) - SCENARIOS.keys():
-        line.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    names = [] if asked.page_only else chosen(line, asked.only, SCENARIOS)
     OUT.mkdir(parents=True, exist_ok=True)
     options = ["--seed", str(asked.seed), *(["--short"] if asked.short else [])]
     documents = []

@@ -43,8 +43,7 @@ def run(asked: argparse.Namespace) -> Row:
             say(f"full {number} times, {len(fire.ledger)} jobs accepted, {len(fire.site.fetched())} begun")
         fire.settle(300)
         resumed = [after(room, fire.site.since(room)[TENTH - 1 :]) for _, room in full]
-    posted = [(at - took_ms / 1000, at) for at, took_ms in fire.load.took]
-    false = sum(any(down < sent and at < room for down, room in full) for sent, at in posted)
+    false = fire.load.taken_within(full)
     refused = [one for one in fire.load.refused if any(down - 1 <= one.at <= room + 2 for down, room in full)]
     again = sum(one.attempts > 1 for one in fire.ended.values())
     return Row(

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Load:
         refused: every 429 and 503.
         unanswered: tries of which the outcome is not known.
         wrong: answers that should not have been; none is ever right.
-        took: epoch seconds of each 202 with how long its last try took, in ms.
+        took: of each 202 when its last try was sent and when it was answered, epoch seconds.
     """
 
     def __init__(
@@ -63,6 +63,11 @@ class Load:
         self.wrong: Counter[str] = Counter()
         self.took: list[tuple[float, float]] = []
         self._threads = [threading.Thread(target=self._post_all, name=f"load-{k}", daemon=True) for k in range(THREADS)]
+
+    def taken_within(self, periods: Iterable[tuple[float, float]]) -> int:
+        """How many 202s were sent and answered within one of these periods, epoch seconds."""
+        spans = list(periods)
+        return sum(any(begun < sent and at < ended for begun, ended in spans) for sent, at in self.took)
 
     def start(self) -> None:
         """Begin."""
@@ -120,7 +125,7 @@ class Load:
                 if answer.status == 202:
                     self._ledger.add(str(answer.json()["id"]), key)
                     with self._lock:
-                        self.took.append((time.time(), took_ms))
+                        self.took.append((sent, time.time()))
                     return
                 self._note(answer, took_ms)
             time.sleep(AGAIN_S)

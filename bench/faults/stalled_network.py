@@ -50,8 +50,7 @@ def run(asked: argparse.Namespace) -> Row:
         fire.settle(300)
         resumed = [after(up, fire.site.since(up)[TENTH - 1 :]) for _, up in stalls]
     refused = [one for one in fire.load.refused if any(down <= one.at <= up + 5 for down, up in stalls)]
-    posted = [(at - took_ms / 1000, at) for at, took_ms in fire.load.took]
-    false = sum(any(down < sent and at < up for down, up in stalls) for sent, at in posted)
+    false = fire.load.taken_within(stalls)
     again = sum(one.attempts > 1 for one in fire.ended.values())
     poisoned = sum("poison" in one.codes for one in fire.ended.values())
     return Row(

@@ -36,9 +36,8 @@ def run(asked: argparse.Namespace) -> Row:
             say(f"kill {len(outages)}, {len(fire.ledger)} jobs accepted, {len(fire.site.fetched())} begun")
         fire.settle(300)
         resumed = [after(up, fire.site.since(up)[TENTH - 1 :]) for *_, up in outages]
-    posted = sorted((at - took_ms / 1000, at) for at, took_ms in fire.load.took)
-    false = sum(any(down < sent and at < started for down, started, _ in outages) for sent, at in posted)
-    taken = [after(up, [at for sent, at in posted if at > up]) for *_, up in outages]
+    false = fire.load.taken_within((down, started) for down, started, _ in outages)
+    taken = [after(up, sorted(at for _, at in fire.load.took if at > up)) for *_, up in outages]
     refused = [one for one in fire.load.refused if any(down <= one.at <= up + 1 for down, _, up in outages)]
     return Row(
         load=f"{asked.jobs:,} jobs",
