@@ -126,7 +126,10 @@ class Settings(BaseSettings):
         None, description="S3 bucket for stored pictures above blob_inline_bytes; empty: the store keeps all"
     )
     upload_keep_s: int = Field(
-        30, ge=1, le=2_592_000, description="an upload in the store lives on so long after its picture succeeded"
+        30,
+        ge=1,
+        le=2_592_000,
+        description="an upload in the store lives on so long after its picture succeeded; large ones shorter",
     )
     blob_inline_bytes: int = Field(Megabyte, ge=0, description="stored pictures up to this stay in the store")
 

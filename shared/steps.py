@@ -170,8 +170,8 @@ def finish(
 ) -> Call[str | None]:
     """Commit one picture's outcome. Reads as the job's status now, or None when the fence was stale.
 
-    The bytes of an upload in the store live on for `upload_keep_s` after it succeeded; after any other end as long as
-    the job, for whoever tries it again.
+    The bytes of an upload in the store live on for `upload_keep_s` after it succeeded, those above 256 KiB shorter in
+    proportion; after any other end as long as the job, for whoever tries it again.
     """
     kind = "ok" if result.status == "succeeded" else "bad"
     text = result.model_dump_json(exclude_none=True)

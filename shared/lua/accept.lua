@@ -1,4 +1,4 @@
--- with: turns quotas tokens deliveries ends
+-- with: turns quotas tokens deliveries keeping ends
 -- ARGV: prefix, id, doc, model, total, age boost ms, deadline s, retain s, queue bound, hook JSON or '',
 --       most tokens, owner, the owner's bounds (0: none): jobs a second, burst, open jobs, waiting pictures,
 --       digest of the idempotency key or '', fingerprint of the request, how long the key is kept in s,
@@ -32,8 +32,9 @@ if admitted[2] then return admitted end
 
 local blobs, ttl = tonumber(ARGV[20]), tonumber(ARGV[21])
 local at = 24
+local answered = ARGV[at + 2 * blobs + total]
 for _ = 1, blobs do
-  redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', ttl)
+  redis.call('SET', blob_key(ARGV[at]), ARGV[at + 1], 'EX', answered and kept_s(ttl, #ARGV[at + 1]) or ttl)
   at = at + 2
 end
 if named then
@@ -74,12 +75,12 @@ redis.call('HINCRBY', theirs, 'open', 1)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', jobs_key(owner), NOW, id)
 redis.call('HINCRBY', STATS, 'accepted:' .. model, 1)
-if ARGV[at + total] then
+if answered then
   for k = 0, total - 1 do
     redis.call('HSET', key, 'r' .. k, ARGV[at + total + 1 + k])
     if total > 1 then redis.call('RPUSH', done_key(id), k) end
   end
-  redis.call('HSET', key, 'by', ARGV[at + total], 'ok', total, 'next', total, 'started', NOW)
+  redis.call('HSET', key, 'by', answered, 'ok', total, 'next', total, 'started', NOW)
   redis.call('HINCRBY', STATS, 'pictures:' .. model .. ':cached', total)
   end_job(id, 'succeeded')
   return { NOW, 0, admitted[1] }

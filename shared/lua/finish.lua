@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- with: uploads ends
--- ARGV: prefix, id, index, fence, result JSON, 'ok' or 'bad', ModelVersion JSON, s that an upload lives on after 'ok'.
+-- with: uploads keeping ends
+-- ARGV: prefix, id, index, fence, result JSON, 'ok' or 'bad', ModelVersion JSON, s that an upload lives on after 'ok', at most.
 -- Writes one picture's result, once. Returns the job's status now, or '' when the fence is stale.
 local id, index = ARGV[2], ARGV[3]
 local key, member = job_key(id), ARGV[2] .. '/' .. ARGV[3]
@@ -13,7 +13,8 @@ if ARGV[6] == 'ok' then
   local of = redis.call('HMGET', key, 'p' .. index, 's' .. index)
   local source = cjson.decode(of[1])
   if source.upload and not of[2] and not is_kept(source.upload) then
-    redis.call('EXPIRE', blob_key(source.upload), tonumber(ARGV[8]), 'LT')
+    local blob = blob_key(source.upload)
+    redis.call('EXPIRE', blob, kept_s(tonumber(ARGV[8]), redis.call('STRLEN', blob)), 'LT')
   end
   if source.digest then
     local by, of = cjson.decode(ARGV[7]), redis.call('HMGET', key, 'owner', 'retain')

@@ -65,6 +65,21 @@ def test_the_second_time_is_answered_at_once(api: httpx.Client, seen: dict[str, 
     assert (later.status_code, later.json()["status"]) == (202, "succeeded")
 
 
+def test_bytes_that_nobody_detects_in_leave_as_soon_as_those_of_a_finished_picture(
+    api: httpx.Client, worker: Worker, client: redis.Redis
+) -> None:
+    worker.announce()
+    large = DOG + bytes(1 << 20)
+    for number in range(2):
+        before = set(client.keys(PREFIX + "blob:*"))
+        job = api.post("/jobs", content=large, headers=JPEG).json()
+        if job["status"] == "queued":
+            (held,) = worker.take()
+            worker.finish(held, found())
+        (blob,) = set(client.keys(PREFIX + "blob:*")) - before
+        assert 6 <= client.ttl(blob) <= 7, number  # 30 s for 256 KiB
+
+
 def test_the_form_in_which_it_comes_does_not_matter(api: httpx.Client, seen: dict[str, Any]) -> None:
     inside = {"image": {"base64": base64.b64encode(DOG).decode(), "id": "mine"}}
     (result,) = api.post("/jobs", json=inside).json()["results"]

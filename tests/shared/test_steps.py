@@ -90,6 +90,21 @@ def test_an_upload_leaves_soon_after_its_picture_succeeded_and_stays_for_another
     assert [client.ttl(PREFIX + "blob:" + name) for name in names] == [30, 210, 210, 210]
 
 
+@pytest.mark.parametrize(
+    ("size", "keep_s", "lives_s"),
+    [(262_144, 30, 30), (262_145, 30, 29), (1 << 20, 30, 7), (1 << 20, 3600, 900), (8 << 20, 30, 1)],
+)
+def test_a_large_upload_leaves_sooner_in_proportion(
+    store: JobStore, client: redis.Redis, size: int, keep_s: int, lives_s: int
+) -> None:
+    """Each finished picture takes 256 KiB times the seconds, or a second of what it has."""
+    name = f"upl_{0:020d}"
+    store.run(accept(spec(), [UploadSource(upload=name)], queue_limit=100, blobs={name: bytes(size)}))
+    (held,) = take(store, 1)
+    store.run(finish(held, good(0), BY, keep_s))
+    assert client.ttl(PREFIX + "blob:" + name) == lives_s
+
+
 def test_a_job_is_failed_only_when_every_picture_failed(store: JobStore) -> None:
     mixed, hopeless = spec(2), spec(2)
     for job, outcomes in ((mixed, (bad, good)), (hopeless, (bad, bad))):
