@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from fastapi import Response
 from starlette.types import Scope
@@ -130,10 +131,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._due = self._began + self._patience.body_s
         super().on_headers_complete()
         if self.cycle is not None:
-            self.cycle.scope["extensions"] = {BREAK_OFF: {"close": partial(self._break_off, self.cycle)}}
+            # Not the cycle itself: it holds the scope, and each request would wait for the garbage collector.
+            self.cycle.scope["extensions"] = {BREAK_OFF: {"close": partial(self._break_off, ref(self.cycle))}}
 
-    def _break_off(self, cycle: RequestResponseCycle) -> None:
-        cycle.disconnected = True  # nothing more is expected of it
+    def _break_off(self, cycle: ref[RequestResponseCycle]) -> None:
+        if (answering := cycle()) is not None:
+            answering.disconnected = True  # nothing more is expected of it
         self.transport.close()
 
     def on_body(self, body: bytes) -> None:

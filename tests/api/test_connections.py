@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.connections import AT_ONCE, Patience
 from tests.api.conftest import Serve
@@ -226,3 +228,19 @@ def test_a_client_that_vanished_without_a_word_is_found_by_tcp(api: httpx.Client
         (timer,) = [row[5] for row in rows if row[1].endswith(f":{theirs:04X}") and row[2].endswith(f":{ours:04X}")]
         kind, due = timer.split(":")
         assert (kind, 50 < int(due, 16) / 100 <= 61) == ("02", True)
+
+
+def test_what_a_request_took_is_given_back_at_once(api: httpx.Client) -> None:
+    """Not when the garbage collector comes: with full collections as rare as an API process has them, that is after
+    50,000 requests, and 50 MB.
+    """
+    api.post("/jobs", json={"image": {"url": "https://example.com/a.jpg"}})
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(40):
+            assert api.get("/jobs").status_code == 200
+            assert api.post("/jobs", content=b"\xff\xd8\xff", headers={"content-type": "image/jpeg"}).status_code < 500
+        assert sum(type(one) is RequestResponseCycle for one in gc.get_objects()) < 5
+    finally:
+        gc.enable()
