@@ -232,7 +232,7 @@ def test_a_client_that_vanished_without_a_word_is_found_by_tcp(api: httpx.Client
 
 def test_what_a_request_took_is_given_back_at_once(api: httpx.Client) -> None:
     """Not when the garbage collector comes: with full collections as rare as an API process has them, that is after
-    50,000 requests, and 50 MB.
+    20,000 requests, and 22 MB.
     """
     api.post("/jobs", json={"image": {"url": "https://example.com/a.jpg"}})
     gc.collect()
