@@ -34,13 +34,13 @@ class Intake:
     """A job that is about to be taken in, and the step that does it.
 
     Attributes:
-        loaded: pictures of an archive, which lie in the store already, for a while.
+        put_away: pictures that lie somewhere already, for a while: those of an archive in the store, large ones in S3.
         recalled: earlier results answer it at once.
     """
 
     spec: JobSpec
     step: Call[Accepted]
-    loaded: tuple[str, ...] = ()
+    put_away: tuple[str, ...] = ()
     recalled: bool = False
 
 
@@ -106,7 +106,8 @@ async def prepare(
         recalled=recalled,
         blobs_kept_s=state.settings.upload_keep_s if recalled else None,
     )
-    return Intake(spec, step, tuple(archive.digests) if archive is not None else (), recalled is not None)
+    large = [name for name in submission.uploads if name not in inline]
+    return Intake(spec, step, (*large, *(archive.digests if archive is not None else ())), recalled is not None)
 
 
 async def take_in(state: State, intake: Intake) -> Accepted:
@@ -116,10 +117,10 @@ async def take_in(state: State, intake: Intake) -> Accepted:
     except StoreUnavailable:
         raise  # perhaps it was taken in, and then its pictures are needed: those of none go by themselves
     except SpotterError:
-        await drop(state, intake.loaded)
+        await drop(state, intake.put_away)
         raise
     if taken.earlier is not None:
-        await drop(state, intake.loaded)
+        await drop(state, intake.put_away)
     state.waker.wake_detect(intake.spec.model, taken.tokens)
     if intake.recalled and intake.spec.webhook is not None:
         state.waker.wake_deliver()

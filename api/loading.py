@@ -44,12 +44,16 @@ async def load(state: State, archive: Archive) -> None:
 
 
 async def drop(state: State, uploads: Sequence[str]) -> None:
-    """Take loaded pictures away again. Where that fails they go by themselves."""
+    """Take pictures away again that were put where a job was to find them, in the store or in S3. Where that fails they
+    go by themselves: after a while, or by the bucket's lifecycle rule.
+    """
     try:
+        if uploads and state.large_blobs is not None:
+            await asyncio.to_thread(state.large_blobs.delete, uploads)
         for first in range(0, len(uploads), DROP_AT_ONCE):
             await state.store.run(drop_blobs(uploads[first : first + DROP_AT_ONCE]))
     except SpotterError as error:
-        logger.warning("loaded pictures stay for a while", extra={"code": error.code, "pictures": len(uploads)})
+        logger.warning("pictures of no job stay for a while", extra={"code": error.code, "pictures": len(uploads)})
 
 
 async def _put(state: State, batch: dict[str, bytes]) -> None:

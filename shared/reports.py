@@ -18,7 +18,13 @@ from shared.schema import Strict
 REFERENCE = re.compile(f"{NAME.pattern}(@{VERSION.pattern})?")
 
 
-class LoadedVersion(Strict):
+class Heard(Strict, extra="ignore"):
+    """What one process says and another reads, perhaps one of an earlier release, while an upgrade is rolled out: it
+    passes over what it does not know.
+    """
+
+
+class LoadedVersion(Heard):
     """One loaded and warmed version of a model, in one worker, and how it runs it there.
 
     Attributes:
@@ -35,7 +41,7 @@ class LoadedVersion(Strict):
     threads: int = 1
 
 
-class Refusal(Strict):
+class Refusal(Heard):
     """What a worker could not load; it is tried again when its files change.
 
     Attributes:
@@ -48,7 +54,7 @@ class Refusal(Strict):
     at_ms: int
 
 
-class ServedModel(Strict):
+class ServedModel(Heard):
     """One model of one worker.
 
     Attributes:
@@ -69,7 +75,7 @@ class ServedModel(Strict):
         return tuple(f"{self.name}@{one.version}" for one in self.loaded)
 
 
-class Description(Strict):
+class Description(Heard):
     """What a version is, whoever serves it. `frame` is width and height in pixels."""
 
     name: str
@@ -85,7 +91,7 @@ class Description(Strict):
         return f"{self.name}@{self.version}"
 
 
-class WorkerReport(Strict):
+class WorkerReport(Heard):
     """What a live worker announces every few seconds: itself, its models, and how it is getting on.
 
     Attributes:

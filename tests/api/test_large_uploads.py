@@ -1,11 +1,13 @@
-"""Kept uploads that are too large for the store: a place in the list first, then bytes in a real S3 server (moto).
+"""Uploads that are too large for the store, in a real S3 server (moto). Of kept ones a place in the list comes first.
 
 Whatever goes wrong, there is nothing in the bucket that nobody may name, and nothing in the list that is not there.
 """
 
 from __future__ import annotations
 
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -138,3 +140,25 @@ def test_one_that_took_longer_than_that_is_taken_out_of_the_bucket(
     assert (late.status_code, late.json()["code"]) == (503, "service_busy")
     assert bucket.names() == []
     assert client.zcard(LIST) == 0
+
+
+@pytest.mark.parametrize("form", ["raw", "zip"])
+def test_a_job_that_is_refused_leaves_nothing_in_the_bucket(serve: Serve, bucket: Bucket, form: str) -> None:
+    api = serve(queue_limit=1, **bucket.settings)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.jpg", LARGE)
+    body, kind = (LARGE, "image/jpeg") if form == "raw" else (packed.getvalue(), "application/zip")
+    assert api.post("/jobs", content=body, headers={"content-type": kind}).status_code == 202
+    before = bucket.names()
+    assert len(before) == 1
+    refused = api.post("/jobs", content=body, headers={"content-type": kind})
+    assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+    assert bucket.names() == before
+
+
+def test_a_request_that_is_repeated_leaves_its_bytes_once_in_the_bucket(serve: Serve, bucket: Bucket) -> None:
+    api = serve(**bucket.settings)
+    first, again = (api.post("/jobs", content=LARGE, headers=JPEG | {"Idempotency-Key": "once"}) for _ in range(2))
+    assert again.json()["id"] == first.json()["id"]
+    assert len(bucket.names()) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import redis
 
 from shared.outbox import due_hooks, hooks_due, settle_hook
@@ -77,6 +79,15 @@ def test_a_silent_worker_is_forgotten(store: JobStore, client: redis.Redis) -> N
     assert store.run(workers()) == []
     swept(store)
     assert client.hlen(PREFIX + "reports") == 0
+
+
+def test_a_worker_of_a_later_release_is_understood(store: JobStore, client: redis.Redis) -> None:
+    """It says more than this release knows, of itself and of each model and version: an upgrade is rolled out."""
+    store.run(announce(reported("w1", served("m", "3"))))
+    said = json.loads(client.hget(PREFIX + "reports", "w1") or b"")
+    said["new"] = said["models"][0]["new"] = said["models"][0]["loaded"][0]["new"] = {"a": 1}
+    client.hset(PREFIX + "reports", "w1", json.dumps(said))
+    assert store.run(workers()) == [reported("w1", served("m", "3"))]
 
 
 def test_sources_can_be_looked_up(store: JobStore) -> None:
