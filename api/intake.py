@@ -119,7 +119,8 @@ async def take_in(state: State, intake: Intake) -> Accepted:
     except SpotterError:
         await drop(state, intake.put_away)
         raise
-    if taken.earlier is not None:
+    # Of the same id it may be this very job: the store took it in, and its first reply was lost.
+    if taken.earlier not in (None, intake.spec.id):
         await drop(state, intake.put_away)
     state.waker.wake_detect(intake.spec.model, taken.tokens)
     if intake.recalled and intake.spec.webhook is not None:

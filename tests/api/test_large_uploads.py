@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from shared.blobs import LargeBlobs
 from shared.s3 import S3Place, connect_s3
-from shared.store import PREFIX
+from shared.store import PREFIX, AsyncJobStore, Call, T
 from spotter.address import free_port
 from tests.api.conftest import Serve
 
@@ -155,6 +155,23 @@ def test_a_job_that_is_refused_leaves_nothing_in_the_bucket(serve: Serve, bucket
     refused = api.post("/jobs", content=body, headers={"content-type": kind})
     assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
     assert bucket.names() == before
+
+
+def test_a_job_whose_accept_was_answered_at_the_second_try_has_its_bytes(
+    serve: Serve, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store took the job in, its reply was lost, and the client of the store asked again by itself."""
+    run = AsyncJobStore.run
+
+    async def twice(store: AsyncJobStore, call: Call[T]) -> T:
+        if call.script == "accept":
+            await run(store, call)
+        return await run(store, call)
+
+    monkeypatch.setattr(AsyncJobStore, "run", twice)
+    api = serve(**bucket.settings)
+    assert api.put("/jobs/job_mine", content=LARGE, headers=JPEG).status_code < 300
+    assert len(bucket.names()) == 1
 
 
 def test_a_request_that_is_repeated_leaves_its_bytes_once_in_the_bucket(serve: Serve, bucket: Bucket) -> None:
