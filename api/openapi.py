@@ -39,6 +39,19 @@ _FORM: dict[str, Any] = {
 }
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 
+
+def prefer(wait: str) -> dict[str, Any]:
+    """The parameter `Prefer` of a route; `wait` says what `wait=N` does there."""
+    return {
+        "name": "Prefer",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "example": "wait=10",
+        "description": f"wait=N: {wait}; other preferences are passed over (RFC 7240)",
+    }
+
+
 SUBMIT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -65,15 +78,7 @@ SUBMIT_BODY: dict[str, Any] = {
         },
     },
     "parameters": [
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string"},
-            "example": "wait=10",
-            "description": "wait=N: answer with the finished job when it ends within N (0..60) seconds; other "
-            "preferences are passed over (RFC 7240)",
-        },
+        prefer("answer with the finished job when it ends within N (0..60) seconds"),
         {
             "name": "Idempotency-Key",
             "in": "header",

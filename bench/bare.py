@@ -53,7 +53,7 @@ class Bare:
         self.threads = concurrency(settings.concurrency, hardware.cores(), gpu)
         self.engine.warm_up(self.engine.plan.max_batch)
         self._decoder = Decoder(settings.max_image_pixels, settings.decode_memory_bytes)
-        self._at_least = enough_for(self.described) if settings.scaled_decode else None
+        self._at_least = enough_for(self.described, scaled=settings.scaled_decode)
         self._options = Options()
 
     def prepare(self, image: bytes) -> tuple[Frames, Placement]:

@@ -18,15 +18,13 @@ import numpy as np
 from PIL import Image
 
 from bench.arguments import parser, result, say
-from bench.closedloop import Load, closed_loop
-from bench.exchange import detection
+from bench.closedloop import Load
 from bench.figures import over_rounds, ratios
-from bench.local import Stack
+from bench.throughput import service_round
 
 NOISE = 4.0
 """Standard deviation of brightness, levels of 255: a phone at medium light."""
 QUALITY = 88
-WARM_UP_S = 2
 SCALED = {"scaled": "true", "whole": "false"}
 
 
@@ -35,17 +33,6 @@ def enlarged(image: Path, size: tuple[int, int], target: Path) -> None:
     pixels = np.asarray(Image.open(image).resize(size, Image.Resampling.LANCZOS), np.float32)
     noise = np.random.default_rng(1).normal(0, NOISE, (size[1], size[0], 1))
     Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(target, quality=QUALITY)
-
-
-def _round(asked: argparse.Namespace, image: Path, scaled: str) -> Load:
-    # The store holds a few hundred large uploads; those of succeeded pictures go at once here.
-    settings = {"default_model": asked.model, "scaled_decode": scaled, "upload_keep_s": "1"}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), asked.models_dir, asked.precision, 1, **settings) as stack,
-    ):
-        closed_loop(stack.port, detection(image), clients=asked.clients, seconds=WARM_UP_S)
-        return closed_loop(stack.port, detection(image), clients=asked.clients, seconds=asked.seconds)
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
@@ -60,7 +47,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         for number in range(1, asked.rounds + 1):
             for name, path in images.items():
                 for way, setting in SCALED.items():
-                    load = _round(asked, path, setting)
+                    # The store holds a few hundred large uploads; those of succeeded pictures go at once here.
+                    load = service_round(asked, asked.seconds, image=path, scaled_decode=setting, upload_keep_s="1")
                     loads.setdefault((name, way), []).append(load)
                     say(f"round {number}: {name} {way} {load.rate:.1f}/s")
     rows = []

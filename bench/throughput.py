@@ -28,14 +28,15 @@ from bench.local import Stack
 WARM_UP_S = 2
 
 
-def service_round(asked: argparse.Namespace, seconds: int, workers: int = 1) -> Load:
-    """One fresh stack, warmed, then loaded for `seconds`."""
-    settings = {"default_model": asked.model}
+def service_round(
+    asked: argparse.Namespace, seconds: int, workers: int = 1, image: Path | None = None, **settings: str
+) -> Load:
+    """One fresh stack of these settings, warmed, then loaded for `seconds` with `image` or the command line's."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), asked.models_dir, asked.precision, workers, **settings) as stack,
+        Stack(Path(folder), asked.models_dir, asked.precision, workers, default_model=asked.model, **settings) as stack,
     ):
-        post = detection(asked.image)
+        post = detection(image or asked.image)
         closed_loop(stack.port, post, clients=asked.clients, seconds=WARM_UP_S)
         return closed_loop(stack.port, post, clients=asked.clients, seconds=seconds)
 

@@ -179,7 +179,7 @@ class Detector:
         limits, start = self._limits, time.perf_counter()
         data = self._ride_out(one, partial(self._fetched, one)) if one.data is None else one.data
         fetched = time.perf_counter()
-        picture = self._decoded(one, data, enough_for(served.manifest) if limits.scaled_decode else None)
+        picture = self._decoded(one, data, enough_for(served.manifest, scaled=limits.scaled_decode))
         frame, placement = fit_to(served.manifest, picture)
         if one.job.options.draw and not picture.whole:
             picture = self._decoded(one, data, None)

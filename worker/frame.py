@@ -85,9 +85,11 @@ def fit_to(model: Traits, picture: Picture) -> tuple[Frames, Placement]:
     return fit(picture, model.frame, model.resize, model.interpolation, model.padding)
 
 
-def enough_for(model: Traits) -> Frame | None:
-    """How large a picture must be decoded for this model; None: whole, where its numbers are to be darknet's own."""
-    return model.frame if model.interpolation == "linear" else None
+def enough_for(model: Traits, *, scaled: bool = True) -> Frame | None:
+    """How large a picture must be decoded for this model; None: whole, as it always is where not `scaled`, or where the
+    model's numbers are to be darknet's own.
+    """
+    return model.frame if scaled and model.interpolation == "linear" else None
 
 
 def _letterbox_size(width: int, height: int, frame: Frame) -> tuple[int, int]:

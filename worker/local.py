@@ -117,7 +117,7 @@ class Pictures:
     def __init__(self, model: Manifest, decoder: Decoder, max_bytes: int, *, scaled: bool = True) -> None:
         self.model = model
         self._decoder = decoder
-        self._at_least = enough_for(model) if scaled else None
+        self._at_least = enough_for(model, scaled=scaled)
         self._max_bytes = max_bytes
 
     def read(self, path: Path) -> bytes:

@@ -81,7 +81,7 @@ def _run(settings: Settings, stack: ExitStack) -> int:
     stack.callback(models.close, settings.infer_timeout_s)
     client = stack.enter_context(connect(settings.redis_url.get_secret_value(), "worker"))
     store, celery, stages = JobStore(client), create_celery(settings.broker), Stages()
-    models.assign(assigned(store))
+    models.assigned = assigned(store)
     models.load_all()
     name = f"{socket.gethostname()}-{os.getpid()}-{ulid()[-6:]}"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import manifest
-from shared.assignments import NOTHING_ASSIGNED, Assignments
+from shared.assignments import NOTHING_ASSIGNED
 from shared.errors import StartupError
 from shared.reports import Description, Refusal, ServedModel
 from worker.batcher import Batcher
@@ -68,7 +68,8 @@ class Models:
         self._models: dict[str, Versions] = {}
         self._closing: list[Slot] = []
         self._revision = self._followed = 0
-        self._assigned = NOTHING_ASSIGNED
+        self.assigned = NOTHING_ASSIGNED
+        """Aliases set over HTTP; from the next look on they go before those of the repository. For one thread."""
 
     # -- for any thread
 
@@ -122,10 +123,6 @@ class Models:
 
     # -- for one thread
 
-    def assign(self, assigned: Assignments) -> None:
-        """From the next look on, let these aliases go before those of the repository."""
-        self._assigned = assigned
-
     def load_all(self) -> None:
         """The start: everything that is wanted, loaded and warmed.
 
@@ -158,9 +155,9 @@ class Models:
             disk = self._look(model)
             if disk.versions or name not in self._required:
                 self._follow(model, disk, asked.get(name, ()), stopping)
-        if self._followed != self._assigned.edition and not stopping():
+        if self._followed != self.assigned.edition and not stopping():
             with self._lock:
-                self._followed = self._assigned.edition
+                self._followed = self.assigned.edition
                 self._revision += 1
 
     def retire(self, open_jobs: Mapping[str, int]) -> None:
@@ -225,7 +222,7 @@ class Models:
                 self._revision += 1
                 if bad:
                     logger.error("aliases refused", extra={"model": model.name, "reason": bad.reason})
-        return disk.under(self._assigned.versions(model.name))
+        return disk.under(self.assigned.versions(model.name))
 
     def _follow(self, model: Versions, disk: OnDisk, asked: Collection[str], stopping: Callable[[], bool]) -> None:
         with self._lock:

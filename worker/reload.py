@@ -43,7 +43,6 @@ class Reload:
     ) -> None:
         self._models, self._store, self._subscriptions, self._presence = models, store, subscriptions, presence
         self._every_s, self._close_s = every_s, close_s
-        self._assigned = NOTHING_ASSIGNED
         self._forgotten = Gone()
         self._revision = models.offer().revision
         self._stopping = threading.Event()
@@ -71,8 +70,7 @@ class Reload:
     def once(self) -> None:
         """One look at everything. Raises StoreUnavailable; what was not done then is done the next time."""
         waiting = self._store.run(backlog())
-        self._assigned = self._store.run(assignments(self._assigned))
-        self._models.assign(self._assigned)
+        self._models.assigned = self._store.run(assignments(self._models.assigned))
         self._models.refresh(asked(waiting), self._stopping.is_set)
         self._subscriptions.want(self._models.references)
         if self._models.leaving:

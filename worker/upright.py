@@ -48,19 +48,19 @@ def upright(image: Image.Image, orientation: int) -> Pixels:
     Args:
         orientation: EXIF 2.32 tag 0x0112, 1..8.
     """
-    width, height = image.size
+    (width, height), turned = image.size, orientation in TRANSPOSED
     rows = max(1, BAND_PIXELS // width)
     if rows >= height:
         return np.asarray(_TURN[orientation](_to_rgb(image)), np.uint8)
-    out: Pixels = np.empty((height, width, 3) if orientation not in TRANSPOSED else (width, height, 3), np.uint8)
+    out: Pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         band = _TURN[orientation](_to_rgb(image.crop((0, top, width, bottom))))
         place = slice(height - bottom, height - top) if orientation in _LAST_ROW_FIRST else slice(top, bottom)
-        if orientation not in TRANSPOSED:
-            out[place] = band
-        else:
+        if turned:
             out[:, place] = band
+        else:
+            out[place] = band
     return out
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.keys import Caller
 from api.offers import Offer, offers
-from api.openapi import problems
+from api.openapi import prefer, problems
 from api.openapi_examples import example
 from api.preferences import preferred_wait
 from api.scopes import ModelWriter
@@ -59,17 +59,7 @@ class AliasView(BaseModel):
 
 
 _WAITS: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string"},
-            "example": "wait=10",
-            "description": "wait=N: answer when every live worker has looked, after N (0..60) seconds at most; other "
-            "preferences are passed over (RFC 7240)",
-        }
-    ]
+    "parameters": [prefer("answer when every live worker has looked, after N (0..60) seconds at most")]
 }
 _BEHIND: dict[int | str, dict[str, Any]] = {
     202: {"model": AliasView, "description": "it is set, and `behind` says which workers do not follow, or not yet"}

@@ -9,14 +9,14 @@ from typing import Any
 
 from shared.assignments import assignments
 from shared.store import JobStore
+from tests.waiting import meanwhile
 
 
 @contextmanager
 def following(worker: Any, store: JobStore, name: str = "w1") -> Iterator[None]:
     """It has versions 1 and 2; its repository says `stable` is 1."""
-    over = threading.Event()
 
-    def follow() -> None:
+    def follow(over: threading.Event) -> None:
         while not over.wait(0.02):
             seen = store.run(assignments())
             told = seen.versions("m")
@@ -24,10 +24,5 @@ def following(worker: Any, store: JobStore, name: str = "w1") -> Iterator[None]:
             worker.announce("m", ("1", "2"), told.get("default", "2"), aliases, worker=name, followed=seen.edition)
 
     worker.announce("m", ("1", "2"), "2", {"stable": "1"}, worker=name)
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
+    with meanwhile(follow):
         yield
-    finally:
-        over.set()
-        thread.join(timeout=10)

@@ -22,6 +22,7 @@ from shared.store import JobStore
 from tests.api.conftest import Serve
 from tests.roles import as_role
 from tests.shared.store_samples import good
+from tests.waiting import meanwhile
 
 FAILED = PictureFailure(code=FetchFailed.code, title=FetchFailed.title, detail="It does not answer.")
 
@@ -29,9 +30,8 @@ FAILED = PictureFailure(code=FetchFailed.code, title=FetchFailed.title, detail="
 @contextmanager
 def working(worker: Any, store: JobStore) -> Iterator[None]:
     """Every picture that waits is answered at once: uploads with detections, addresses with an error."""
-    over = threading.Event()
 
-    def work() -> None:
+    def work(over: threading.Event) -> None:
         while not over.is_set():
             worker.announce("m")
             for held in [*worker.take(16), *worker.take(16, "m@1")]:
@@ -42,13 +42,8 @@ def working(worker: Any, store: JobStore) -> Iterator[None]:
                     worker.finish(held, PictureResult(index=held.index, status="failed", error=FAILED))
             store.run(linger("m", 0.05))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with meanwhile(work):
         yield
-    finally:
-        over.set()
-        thread.join(timeout=10)
 
 
 def test_whatever_is_sent_to_any_operation_is_answered_as_the_document_says(

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
+from worker.image import Decoder
+
 
 @pytest.fixture(autouse=True)
 def _pillow_limit() -> Iterator[None]:
@@ -14,6 +16,12 @@ def _pillow_limit() -> Iterator[None]:
     before = Image.MAX_IMAGE_PIXELS
     yield
     Image.MAX_IMAGE_PIXELS = before
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    """With a worker's own bounds."""
+    return Decoder(max_pixels=50_000_000, memory_bytes=1024 << 20)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from shared.errors import InvalidImage
+from tests.worker.encoding import encoded
 from worker.bare import BARE, MAX_SCANS, Bare, exif_orientation
 from worker.image import FORMATS, Decoder
 
@@ -23,12 +24,6 @@ from worker.image import FORMATS, Decoder
 def noise(height: int = 24, width: int = 36, mode: str = "RGB") -> Image.Image:
     pixels = np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(pixels).convert(mode)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def tiff(order: str = "<", tag: int = 0x0112, kind: int = 3, count: int = 1, value: bytes = b"\6\0\0\0") -> bytes:

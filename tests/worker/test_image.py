@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from shared.errors import ImageTooLarge, InvalidImage, Overloaded
+from tests.worker.encoding import encoded
 from worker.image import BYTES_PER_PIXEL, Decoder
 from worker.upright import BACKGROUND
 
@@ -25,25 +26,8 @@ DOG = Path(__file__).parents[1] / "pictures" / "dog.jpg"
 MEGABYTE = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _bomb_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put Pillow's process-wide limit back after each test: a Decoder sets it."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-
-
-@pytest.fixture
-def decoder() -> Decoder:
-    return Decoder(max_pixels=50_000_000, memory_bytes=1024 * MEGABYTE)
-
-
 def noise(height: int = 24, width: int = 36) -> NDArray[np.uint8]:
     return np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def png(

@@ -34,7 +34,7 @@ class Bench:
             alias: Assignment(model="m", alias=alias, version=version, edition=self.edition, by="shop")
             for alias, version in named.items()
         }
-        self.models.assign(Assignments(self.edition, {"m": told}))
+        self.models.assigned = Assignments(self.edition, {"m": told})
 
     def shown(self) -> tuple[str | None, dict[str, str], list[str]]:
         self.models.refresh({})

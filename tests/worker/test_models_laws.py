@@ -64,7 +64,7 @@ class Repository(RuleBasedStateMachine):
             alias: Assignment(model="m", alias=alias, version=version, edition=self.edition, by="shop")
             for alias, version in said.items()
         }
-        self.models.assign(Assignments(self.edition, {"m": told}))
+        self.models.assigned = Assignments(self.edition, {"m": told})
 
     @rule()
     def reload(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import cv2
@@ -15,27 +14,11 @@ from PIL import Image
 
 from shared.errors import ImageTooLarge
 from shared.manifest import Frame
+from tests.worker.encoding import encoded
 from worker.image import BYTES_PER_PIXEL, KEPT_BYTES_PER_PIXEL, Decoder
 
 DOG = Path(__file__).parents[1] / "pictures" / "dog.jpg"
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def _bomb_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put Pillow's process-wide limit back after each test: a Decoder sets it."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-
-
-@pytest.fixture
-def decoder() -> Decoder:
-    return Decoder(max_pixels=50_000_000, memory_bytes=1024 * MEGABYTE)
-
-
-def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def dog(width: int, height: int) -> Image.Image:
@@ -67,7 +50,7 @@ def averages(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
 def test_no_side_is_shorter_than_the_frame(
     decoder: Decoder, size: tuple[int, int], frame: int, came: tuple[int, int]
 ) -> None:
-    found = decoder.decode(encoded(Image.new("RGB", size, (90, 120, 30))), square(frame))
+    found = decoder.decode(encoded(Image.new("RGB", size, (90, 120, 30)), "JPEG"), square(frame))
     assert found.pixels.shape == (came[1], came[0], 3)
     assert (found.width, found.height) == size
     assert found.whole == (came == size)
@@ -91,7 +74,7 @@ def test_what_is_left_out_is_averaged(decoder: Decoder, part: int, options: dict
 def test_every_orientation_is_upright(decoder: Decoder, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(dog(1600, 900), quality=95, exif=exif.tobytes())
+    data = encoded(dog(1600, 900), "JPEG", quality=95, exif=exif.tobytes())
     found, full = decoder.decode(data, square(225)), decoder.decode(data)
     assert (found.width, found.height) == (full.width, full.height) == full.pixels.shape[1::-1]
     assert found.pixels.shape == (*(side // 4 for side in full.pixels.shape[:2]), 3)
@@ -102,14 +85,14 @@ def test_every_orientation_is_upright(decoder: Decoder, orientation: int) -> Non
 def test_a_frame_that_is_no_square_is_turned_with_the_picture(decoder: Decoder) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored 1600 x 800, seen 800 x 1600
-    data = encoded(dog(1600, 800), exif=exif.tobytes())
+    data = encoded(dog(1600, 800), "JPEG", exif=exif.tobytes())
     assert decoder.decode(data, Frame(width=200, height=400)).pixels.shape == (400, 200, 3)
     assert decoder.decode(data, Frame(width=400, height=200)).pixels.shape == (800, 400, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_colours_are_those_of_the_whole_picture(decoder: Decoder, mode: str) -> None:
-    data = encoded(dog(1024, 1024).convert(mode), quality=95)
+    data = encoded(dog(1024, 1024).convert(mode), "JPEG", quality=95)
     found, full = decoder.decode(data, square(256)), decoder.decode(data)
     assert found.pixels.shape == (256, 256, 3)
     assert np.abs(found.pixels.astype(int) - averages(full.pixels, (256, 256))).mean() < 2
@@ -130,7 +113,7 @@ def test_it_takes_less_memory(frame: int, part: int) -> None:
     pixels = 1000 * 1000
     shrinks = BYTES_PER_PIXEL["JPEG"] - KEPT_BYTES_PER_PIXEL
     needed = round(pixels * (KEPT_BYTES_PER_PIXEL + shrinks / part**2))
-    data = encoded(Image.new("RGB", (1000, 1000)))
+    data = encoded(Image.new("RGB", (1000, 1000)), "JPEG")
     assert Decoder(pixels, needed).decode(data, square(frame)).pixels.shape == (1000 // part, 1000 // part, 3)
     with pytest.raises(ImageTooLarge, match=f"{needed:,} bytes"):
         Decoder(pixels, needed - 1).decode(data, square(frame))
@@ -146,7 +129,7 @@ def test_any_size_is_enough_and_has_the_shape_of_the_whole(
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.new("RGB", (width, height)), exif=exif.tobytes())
+    data = encoded(Image.new("RGB", (width, height)), "JPEG", exif=exif.tobytes())
     found = Decoder(1_000_000, 64 * MEGABYTE).decode(data, Frame(width=frame[0], height=frame[1]))
     assert (found.width, found.height) == ((height, width) if orientation > 4 else (width, height))
     came = found.pixels.shape[1::-1]

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from tests.worker.encoding import encoded
 from tests.worker.test_image import png
 from worker import upright as upright_module
 from worker.image import Decoder
@@ -18,12 +19,6 @@ from worker.upright import upright
 
 DECODER = Decoder(50_000_000, 1 << 28)
 RNG = np.random.default_rng(11)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def by_opencv(data: bytes) -> NDArray[np.uint8]:
